@@ -1,0 +1,172 @@
+"""Running programs. Commands are argument lists; secrets go in by stdin or file, never as arguments."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pileus.model.errors import CommandFailed, Fault, UserError
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a program left behind."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout: float = 60.0,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> Done:
+    """Run a program to its end and return what it printed.
+
+    `timeout` is in seconds. `env` is added to the caller's environment. With `log`, both outputs
+    are appended to that file instead of being returned.
+
+    Raises CommandFailed when it exits non-zero (unless `check` is false) or takes too long, and
+    UserError when the program is not installed.
+    """
+    environment = {**os.environ, **env} if env else None
+    stream = log.open("ab") if log else None
+    try:
+        finished = subprocess.run(
+            list(argv),
+            input=stdin.encode() if stdin is not None else None,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=stream or subprocess.PIPE,
+            stderr=subprocess.STDOUT if stream else subprocess.PIPE,
+            timeout=timeout,
+            env=environment,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the program `{argv[0]}` is not installed", hint="run `make install` as root"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(argv, None, _text(error.stderr) or _text(error.stdout)) from error
+    finally:
+        if stream:
+            stream.close()
+    done = Done(
+        tuple(argv), finished.returncode, _text(finished.stdout), _text(finished.stderr)
+    )
+    if check and done.code != 0:
+        raise CommandFailed(argv, done.code, done.stderr or done.stdout or _tail(log))
+    return done
+
+
+def _text(raw: bytes | None) -> str:
+    return raw.decode(errors="replace") if raw else ""
+
+
+def _tail(log: Path | None, size: int = 2000) -> str:
+    return log.read_text(errors="replace")[-size:] if log and log.exists() else ""
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process that we started, told apart from a later one with the same number by its start time."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot, field 22 of /proc/PID/stat. [proc(5)]"""
+
+
+def identify(pid: int) -> ProcessId | None:
+    """The identity of a running process, or None when there is none (or it is a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] == "Z":
+        return None
+    return ProcessId(pid, int(fields[19]))
+
+
+def alive(process: ProcessId) -> bool:
+    """Whether exactly this process still runs."""
+    return identify(process.pid) == process
+
+
+def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> ProcessId:
+    """Start a program that outlives us, in a session of its own, its output appended to `log`.
+
+    Raises UserError when it is not installed and Fault when it is gone at once.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("ab") as stream:
+            child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **env} if env else None,
+            )
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the program `{argv[0]}` is not installed", hint="run `make install` as root"
+        ) from error
+    process = identify(child.pid)
+    if process is None:
+        raise Fault(f"`{argv[0]}` ended at once", hint=f"see {log}")
+    return process
+
+
+def end(process: ProcessId, *, grace: float = 10.0, first: int = signal.SIGTERM) -> None:
+    """End a process that we started: first politely, after `grace` seconds for good. Idempotent."""
+    for number, wait in ((first, grace), (signal.SIGKILL, 10.0)):
+        if not alive(process):
+            return
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+            wait_for_exit(process, timeout=wait)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(descriptor)
+
+
+def wait_for_exit(process: ProcessId, *, timeout: float) -> bool:
+    """Wait until a process has ended, `timeout` seconds at most; whether it has."""
+    deadline = time.monotonic() + timeout
+    while alive(process):
+        _reap(process.pid)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def missing_programs(names: Sequence[str]) -> list[str]:
+    """Those of `names` that are not on PATH (sbin included, as root's PATH may lack it)."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return [name for name in names if shutil.which(name, path=path) is None]

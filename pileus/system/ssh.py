@@ -1,0 +1,57 @@
+"""Commands on a node over OpenSSH."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from pileus.model.node import Login
+from pileus.system import process
+
+
+def command(login: Login, argv: Sequence[str] = (), *, tty: bool = False) -> list[str]:
+    """The argument list that runs `argv` on the node (an interactive shell when empty).
+
+    The remote side joins its arguments with blanks and hands them to a shell, so each is quoted.
+    """
+    return [
+        "ssh",
+        *options(login.private_key, login.known_hosts),
+        *(["-t"] if tty else []),
+        "-p",
+        str(login.port),
+        f"{login.user}@{login.address}",
+        *(["--", shlex.join(argv)] if argv else []),
+    ]
+
+
+def options(private_key: Path, known_hosts: Path) -> list[str]:
+    """Options that use the cloud's own key and host keys, and nothing of the user's configuration."""
+    settings = {
+        "IdentityFile": str(private_key),
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": str(known_hosts),
+        "StrictHostKeyChecking": "accept-new",
+        "HashKnownHosts": "no",
+        "BatchMode": "yes",
+        "ConnectTimeout": "5",
+        "ServerAliveInterval": "10",
+        "LogLevel": "ERROR",
+    }
+    words = ["-F", "/dev/null"]
+    for name, value in settings.items():
+        words += ["-o", f"{name}={value}"]
+    return words
+
+
+def run(
+    login: Login,
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout: float = 60.0,
+    check: bool = True,
+) -> process.Done:
+    """Run a program on the node to its end. Raises CommandFailed as `process.run` does."""
+    return process.run(command(login, argv), stdin=stdin, timeout=timeout, check=check)
