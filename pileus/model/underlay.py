@@ -1,0 +1,95 @@
+"""What we want from the cloud below, and what we see there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from pileus.model.addresses import Mac
+
+Role = Literal["management", "provider"]
+ROLES: tuple[Role, ...] = ("management", "provider")
+"""In device order: the management NIC is device 0, the provider NIC device 1."""
+
+Protocol = Literal["tcp", "udp", "icmp"]
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    """Traffic that a security group lets in. `ports` is inclusive; None for ICMP (any type)."""
+
+    protocol: Protocol
+    ports: tuple[int, int] | None
+    source: IPv4Network
+
+
+@dataclass(frozen=True)
+class WantedNic:
+    """One NIC of the node: its role is also the name of its subnet and security group."""
+
+    role: Role
+    subnet: IPv4Network
+    addresses: tuple[IPv4Address, ...]
+    """Registered addresses, primary first."""
+    ingress: frozenset[Permission]
+    """The whole wanted set; outbound traffic is always allowed."""
+
+
+@dataclass(frozen=True)
+class WantedUnderlay:
+    """The whole environment below, as it should be."""
+
+    cloud: str
+    """Name of the cloud: part of every object's name, and the value of its tag."""
+    vpc: IPv4Network
+    nics: tuple[WantedNic, ...]
+    instance_type: str
+    root_gib: int
+    public_key: str
+    """OpenSSH public key line."""
+    image_name: str
+    """Name of the machine image to boot."""
+    elastic_ips: frozenset[IPv4Address]
+    """Registered addresses that need an Elastic IP each."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An address the cloud registered on a NIC, with its public one where it has one."""
+
+    private: IPv4Address
+    public: IPv4Address | None
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A NIC as the cloud below knows it."""
+
+    role: Role
+    eni_id: str
+    mac: Mac
+    addresses: tuple[Registered, ...]
+    """Primary first."""
+
+    @property
+    def primary(self) -> Registered:
+        return self.addresses[0]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine in the cloud below."""
+
+    name: str
+    instance_id: str
+    state: str
+    """As the API says it: pending, running, stopping, stopped."""
+    nics: tuple[Nic, ...]
+
+    def nic(self, role: Role) -> Nic:
+        """The NIC with this role. Raises KeyError when the node has none."""
+        for nic in self.nics:
+            if nic.role == role:
+                return nic
+        raise KeyError(role)

@@ -1,0 +1,150 @@
+"""What the API says exists, as plain values.
+
+The API's store is the only truth. After each call it is read into a `RegionState`; the wire, the
+machines, DHCP and the metadata service are computed from that value alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from pileus.model.addresses import Mac
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One allow rule of a security group; `protocol` is "-1" (all), "tcp", "udp" or "icmp".
+
+    `ports` is inclusive, None for all ports (and for ICMP: any type). A rule has networks, groups
+    or both as its far end.
+    """
+
+    protocol: str
+    ports: tuple[int, int] | None
+    networks: frozenset[IPv4Network] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    id: str
+    vpc: str
+    name: str
+    ingress: tuple[Permission, ...]
+    egress: tuple[Permission, ...]
+
+
+@dataclass(frozen=True)
+class Eni:
+    """An elastic network interface."""
+
+    id: str
+    mac: Mac
+    vpc: str
+    subnet: str
+    addresses: tuple[IPv4Address, ...]
+    """Primary first."""
+    groups: tuple[str, ...]
+    source_dest_check: bool
+    instance: str | None = None
+    device_index: int | None = None
+
+
+@dataclass(frozen=True)
+class ElasticIp:
+    id: str
+    public: IPv4Address
+    eni: str | None = None
+    private: IPv4Address | None = None
+    association: str | None = None
+
+
+@dataclass(frozen=True)
+class Subnet:
+    id: str
+    vpc: str
+    cidr: IPv4Network
+
+
+@dataclass(frozen=True)
+class Route:
+    """`target` is "local", "igw", an ENI's id, or "blackhole"."""
+
+    destination: IPv4Network
+    target: str
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    id: str
+    vpc: str
+    routes: tuple[Route, ...]
+    subnets: frozenset[str]
+    main: bool
+
+
+@dataclass(frozen=True)
+class Vpc:
+    id: str
+    cidr: IPv4Network
+    has_internet_gateway: bool = False
+
+
+InstanceState = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    id: str
+    type: str
+    image: str
+    """Name of the machine image, not its id."""
+    state: InstanceState
+    hostname: str
+    """As AWS forms it from the primary address: ip-172-16-10-101."""
+    public_key: str | None
+    """OpenSSH public key line of the key pair it was launched with."""
+    key_name: str | None
+    user_data: bytes | None
+    metadata_hop_limit: int = 1
+    metadata_tokens_required: bool = True
+    nested_virtualization: bool = False
+
+
+@dataclass(frozen=True)
+class RegionState:
+    """Everything the API knows that has an effect outside of it. Keys are ids."""
+
+    vpcs: dict[str, Vpc] = field(default_factory=dict)
+    subnets: dict[str, Subnet] = field(default_factory=dict)
+    route_tables: dict[str, RouteTable] = field(default_factory=dict)
+    groups: dict[str, SecurityGroup] = field(default_factory=dict)
+    enis: dict[str, Eni] = field(default_factory=dict)
+    elastic_ips: dict[str, ElasticIp] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+
+    def enis_of(self, instance: str) -> list[Eni]:
+        """An instance's NICs in device order."""
+        own = [eni for eni in self.enis.values() if eni.instance == instance]
+        return sorted(own, key=lambda eni: eni.device_index or 0)
+
+    def route_table_of(self, subnet: Subnet) -> RouteTable:
+        """The subnet's own table, else the VPC's main one. Raises KeyError when there is neither."""
+        tables = [table for table in self.route_tables.values() if table.vpc == subnet.vpc]
+        for table in tables:
+            if subnet.id in table.subnets:
+                return table
+        for table in tables:
+            if table.main:
+                return table
+        raise KeyError(subnet.id)
+
+    def public_of(self, address: IPv4Address, vpc: str) -> IPv4Address | None:
+        """The Elastic IP of a registered address in a VPC, or None."""
+        for elastic in self.elastic_ips.values():
+            eni = self.enis.get(elastic.eni or "")
+            if elastic.private == address and eni is not None and eni.vpc == vpc:
+                return elastic.public
+        return None
