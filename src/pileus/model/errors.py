@@ -93,7 +93,7 @@ class CommandFailed(Fault):
 
 
 class CloudFault(Fault):
-    """An API call failed. `code` is the API's own error code (for example InvalidIPAddress.InUse)."""
+    """An API call failed. `code` is the API's own error code, as InvalidIPAddress.InUse."""
 
     def __init__(self, call: str, code: str, message: str, *, hint: str, retryable: bool) -> None:
         super().__init__(f"{call}: {code}: {message}", hint=hint, retryable=retryable)

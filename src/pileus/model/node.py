@@ -15,7 +15,7 @@ Hypervisor = Literal["auto", "kvm", "qemu"]
 
 @dataclass(frozen=True)
 class Login:
-    """How to reach a machine by SSH with a key. `known_hosts` belongs to the cloud, not to the user."""
+    """How to reach a machine by SSH with a key. `known_hosts` is the cloud's, not the user's."""
 
     address: IPv4Address
     user: str
@@ -76,7 +76,7 @@ class Secrets:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What configuring a node changed: operations that did something, of all that were looked at."""
+    """What configuring a node changed, of all operations that were looked at."""
 
     changed: tuple[str, ...]
     unchanged: int

@@ -63,9 +63,7 @@ def run(
     finally:
         if stream:
             stream.close()
-    done = Done(
-        tuple(argv), finished.returncode, _text(finished.stdout), _text(finished.stderr)
-    )
+    done = Done(tuple(argv), finished.returncode, _text(finished.stdout), _text(finished.stderr))
     if check and done.code != 0:
         raise CommandFailed(argv, done.code, done.stderr or done.stdout or _tail(log))
     return done

@@ -1,0 +1,5 @@
+"""Packet rules as data: what the simulated wire and the uplink pipeline share.
+
+`ruleset` holds the nouns, `nft` renders them and their differences as nft text, `readback` reads
+what the kernel has, and `apply` is the only place that changes it.
+"""

@@ -1,0 +1,238 @@
+"""A table of packet rules as frozen data.
+
+It covers the part of nftables that Pileus uses, and nothing that could not be evaluated without a
+kernel: matches on fields, counters, verdicts, lookups in sets and maps, and address rewriting.
+Each rule has a name; with a digest of its text it becomes the rule's comment in the kernel, which
+is how a rule is recognised when it is read back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+
+from pileus.model.addresses import Mac
+
+
+class Field(StrEnum):
+    """A field of a packet or of its path; the value is its nft expression."""
+
+    ETHER_SOURCE = "ether saddr"
+    ETHER_DESTINATION = "ether daddr"
+    ETHER_TYPE = "ether type"
+    ARP_HARDWARE = "arp htype"
+    ARP_OPERATION = "arp operation"
+    ARP_SENDER_MAC = "arp saddr ether"
+    ARP_SENDER_IP = "arp saddr ip"
+    ARP_TARGET_MAC = "arp daddr ether"
+    ARP_TARGET_IP = "arp daddr ip"
+    IP_SOURCE = "ip saddr"
+    IP_DESTINATION = "ip daddr"
+    IP_PROTOCOL = "ip protocol"
+    TCP_DESTINATION = "tcp dport"
+    UDP_DESTINATION = "udp dport"
+    UDP_SOURCE = "udp sport"
+    IN_INTERFACE = "iifname"
+    OUT_INTERFACE = "oifname"
+    PACKET_TYPE = "meta pkttype"
+    CT_STATE = "ct state"
+    CT_DIRECTION = "ct direction"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Inclusive at both ends."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+Atom = int | str | Mac | IPv4Address | IPv4Network | Range
+
+
+@dataclass(frozen=True)
+class SetName:
+    """A reference to a named set of the same table."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """The packet goes on in this rule only if the field has (or, negated, has not) the value."""
+
+    field: Field
+    value: Atom | frozenset[Atom] | SetName
+    negate: bool = False
+
+
+@dataclass(frozen=True)
+class Count:
+    """Add the packet to a named counter; its number survives changes of the rules."""
+
+    counter: str
+
+
+@dataclass(frozen=True)
+class Accept:
+    pass
+
+
+@dataclass(frozen=True)
+class Drop:
+    pass
+
+
+@dataclass(frozen=True)
+class Return:
+    pass
+
+
+@dataclass(frozen=True)
+class Jump:
+    chain: str
+
+
+@dataclass(frozen=True)
+class Goto:
+    chain: str
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """Take the verdict that a map holds for the field's value; without one, go on."""
+
+    field: Field
+    map: str
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The value that a map holds for a field; without one, the rule ends here."""
+
+    field: Field
+    map: str
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Set a field of the packet."""
+
+    field: Field
+    value: Atom | Lookup
+
+
+@dataclass(frozen=True)
+class TranslateDestination:
+    """Stateful destination NAT to the address a map holds."""
+
+    to: Lookup
+
+
+@dataclass(frozen=True)
+class TranslateSource:
+    """Stateful source NAT to the address a map holds."""
+
+    to: Lookup
+
+
+@dataclass(frozen=True)
+class AnswerArp:
+    """Turn an ARP request round into its reply, with the owner's MAC from a map, and send it back.
+
+    The kernel does it by moving payload bytes, the request's target MAC serving as scratch space.
+    """
+
+    owners: str
+
+
+Verdict = Accept | Drop | Return | Jump | Goto
+Statement = (
+    Match
+    | Count
+    | Verdict
+    | Dispatch
+    | Rewrite
+    | TranslateDestination
+    | TranslateSource
+    | AnswerArp
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`name` says what the rule is for; drops are named by their code."""
+
+    name: str
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Where a base chain is attached. `device` only for netdev chains."""
+
+    type: str
+    hook: str
+    priority: str
+    policy: str
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Chain:
+    name: str
+    rules: tuple[Rule, ...]
+    hook: Hook | None = None
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """`kind` is the nft type of the elements; `interval` for networks and ranges."""
+
+    name: str
+    kind: str
+    elements: frozenset[Atom] = frozenset()
+    interval: bool = False
+
+
+@dataclass(frozen=True)
+class NamedMap:
+    """From atoms to atoms, or to verdicts where `value_kind` is "verdict"."""
+
+    name: str
+    key_kind: str
+    value_kind: str
+    elements: Mapping[Atom, Atom | Jump | Goto] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The whole wanted content of one nftables table that is ours alone."""
+
+    family: str
+    name: str
+    chains: tuple[Chain, ...]
+    sets: tuple[NamedSet, ...] = ()
+    maps: tuple[NamedMap, ...] = ()
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """Names of the counters that the rules use, in order of first use."""
+        names: dict[str, None] = {}
+        for chain in self.chains:
+            for rule in chain.rules:
+                for statement in rule.statements:
+                    if isinstance(statement, Count):
+                        names[statement.counter] = None
+        return tuple(names)
+
+
+def digest(text: str) -> str:
+    """A short fingerprint of a rule's text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
