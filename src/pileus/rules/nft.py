@@ -178,7 +178,7 @@ def rule_text(rule: Rule) -> str:
     return " ".join(_statement(statement) for statement in rule.statements)
 
 
-def _statement(statement: Statement) -> str:  # noqa: PLR0911 - one line a kind
+def _statement(statement: Statement) -> str:
     match statement:
         case Match(field_, value, negate):
             return f"{field_}{' !=' if negate else ''} {_operand(field_, value)}"
@@ -196,16 +196,18 @@ def _statement(statement: Statement) -> str:  # noqa: PLR0911 - one line a kind
             return f"goto {chain}"
         case Dispatch(field_, map_):
             return f"{field_} vmap @{map_}"
-        case Rewrite(field_, Lookup(key, map_)):
-            return f"{field_} set {key} map @{map_}"
-        case Rewrite(field_, value):
-            return f"{field_} set {atom_text(value)}"
-        case TranslateDestination(Lookup(key, map_)):
-            return f"dnat ip to {key} map @{map_}"
-        case TranslateSource(Lookup(key, map_)):
-            return f"snat ip to {key} map @{map_}"
+        case Rewrite(field_, new):
+            return f"{field_} set {_lookup(new) if isinstance(new, Lookup) else atom_text(new)}"
+        case TranslateDestination(to):
+            return f"dnat ip to {_lookup(to)}"
+        case TranslateSource(to):
+            return f"snat ip to {_lookup(to)}"
         case AnswerArp(owners):
             return _answer_arp(owners)
+
+
+def _lookup(lookup: Lookup) -> str:
+    return f"{lookup.field} map @{lookup.map}"
 
 
 def _answer_arp(owners: str) -> str:

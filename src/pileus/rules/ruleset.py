@@ -153,16 +153,8 @@ class AnswerArp:
 
 
 Verdict = Accept | Drop | Return | Jump | Goto
-Statement = (
-    Match
-    | Count
-    | Verdict
-    | Dispatch
-    | Rewrite
-    | TranslateDestination
-    | TranslateSource
-    | AnswerArp
-)
+Translate = TranslateDestination | TranslateSource
+Statement = Match | Count | Verdict | Dispatch | Rewrite | Translate | AnswerArp
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """The document in a file, or None where there is no such file. Raises Fault if it is damaged."""
+    """The document in a file, None where there is no such file. Raises Fault if it is damaged."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Running programs. Commands are argument lists; secrets go in by stdin or file, never as arguments."""
+"""Running programs. Commands are argument lists; secrets go in by stdin or file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _tail(log: Path | None, size: int = 2000) -> str:
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process that we started, told apart from a later one with the same number by its start time."""
+    """A process that we started; its start time tells it from a later one with the same number."""
 
     pid: int
     started: int

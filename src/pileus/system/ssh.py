@@ -27,7 +27,7 @@ def command(login: Login, argv: Sequence[str] = (), *, tty: bool = False) -> lis
 
 
 def options(private_key: Path, known_hosts: Path) -> list[str]:
-    """Options that use the cloud's own key and host keys, and nothing of the user's configuration."""
+    """Options for the cloud's own key and host keys, with nothing of the user's configuration."""
     settings = {
         "IdentityFile": str(private_key),
         "IdentitiesOnly": "yes",
