@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from pileus.model.addresses import Mac
 
@@ -39,6 +40,7 @@ class Field(StrEnum):
     OUT_INTERFACE = "oifname"
     PACKET_TYPE = "meta pkttype"
     CT_STATE = "ct state"
+    CT_STATUS = "ct status"
     CT_DIRECTION = "ct direction"
 
 
@@ -200,7 +202,8 @@ class NamedMap:
     name: str
     key_kind: str
     value_kind: str
-    elements: Mapping[Atom, Atom | Jump | Goto] = field(default_factory=dict)
+    elements: Mapping[Any, Atom | Jump | Goto] = field(default_factory=dict)
+    """Keys are atoms too (`Mapping` is invariant in its keys, so the type cannot say it)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,247 @@
+"""The simulated internet: one namespace with a resolver, a web server and a client host.
+
+It is reached by the VPCs' internet gateways and by the user's own shell, and it has no other way
+out: no default route, and the host accepts nothing from it but replies.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+from pileus.model.errors import Refused
+from pileus.rules import apply as rules
+from pileus.rules.ruleset import Accept, Chain, Count, Drop, Field, Hook, Match, Rule, Table
+from pileus.system import netns, process
+from pileus.system.netns import NamespaceConfig, Route
+from pileus.vpc.wire.names import internet_namespace
+from pileus.vpc.wire.reconcile import complete_checksums
+from pileus.vpc.wire.topology import VPC_SYSCTLS, Uplink
+
+RESOLVER = IPv4Address("8.8.8.8")
+WEB = IPv4Address("198.18.0.80")
+"""From the range for benchmarks (RFC 2544), which no real host has."""
+CLIENT = IPv4Address("198.18.0.7")
+NAMES: Mapping[str, IPv4Address] = {
+    "dns.google": RESOLVER,
+    "www.example.com": WEB,
+    "example.com": WEB,
+}
+
+POOLS = tuple(
+    IPv4Network(text)
+    for text in ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24", "198.19.255.0/24")
+)
+"""Candidates for Elastic IPs: ranges for documentation and benchmarks (RFC 5737, RFC 2544)."""
+
+
+@dataclass(frozen=True)
+class HostLink:
+    """The link by which the user's own shell reaches Elastic IPs.
+
+    The pool's two highest host addresses are the link's ends; the others are for Elastic IPs.
+    """
+
+    device: str
+    pool: IPv4Network
+
+    @property
+    def host_end(self) -> IPv4Address:
+        return self.pool.broadcast_address - 1
+
+    @property
+    def internet_end(self) -> IPv4Address:
+        return self.pool.broadcast_address - 2
+
+    @property
+    def elastic_ips(self) -> tuple[IPv4Address, ...]:
+        return tuple(self.pool.hosts())[:-2]
+
+
+def choose_pool(in_use: Iterable[IPv4Network]) -> IPv4Network:
+    """The first candidate range that overlaps nothing of the host's. Raises Refused if none."""
+    taken = list(in_use)
+    for pool in POOLS:
+        if not any(pool.overlaps(network) for network in taken):
+            return pool
+    raise Refused(
+        "every range for simulated Elastic IPs is in use on this host",
+        hint="free one of " + ", ".join(map(str, POOLS)) + " (see `ip route`)",
+    )
+
+
+def host_networks() -> list[IPv4Network]:
+    """The networks that this host has addresses in or routes to, its default routes aside."""
+    done = process.run(["ip", "-json", "-4", "route", "show", "table", "all"])
+    networks = []
+    for entry in json.loads(done.stdout or "[]"):
+        if entry.get("dst", "default") != "default":
+            networks.append(IPv4Network(entry["dst"], strict=False))
+    return networks
+
+
+class Internet:
+    """The internet of one region: built, kept equal to the Elastic IPs, and taken down."""
+
+    def __init__(self, region: str, link: HostLink, runtime: Path) -> None:
+        self._namespace = internet_namespace(region)
+        self._table = f"pileus_{region.replace('-', '_')}"
+        self._link = link
+        self._runtime = runtime
+        self._web: http.server.ThreadingHTTPServer | None = None
+        self._dns: process.ProcessId | None = None
+
+    def start(self) -> None:
+        """Make the namespace and its link to the host, closed to anything but the user's own
+        connections, and start the resolver and the web server."""
+        netns.ensure(self._namespace)
+        netns.sysctl(self._namespace, VPC_SYSCTLS)
+        rules.apply(host_guard(self._table, self._link.device))
+        end = "host"
+        if self._link.device not in netns.links(None):
+            netns.batch(
+                None,
+                [f"link add {self._link.device} type veth peer name {end} netns {self._namespace}"],
+            )
+            complete_checksums(self._namespace, end)
+            process.run(["ethtool", "-K", self._link.device, "tx", "off"])
+        netns.batch(self._namespace, [f"link set {end} up"])
+        pool, host, far = self._link.pool, self._link.host_end, self._link.internet_end
+        netns.batch(
+            None,
+            [
+                f"link set {self._link.device} up",
+                f"addr replace {host}/32 dev {self._link.device}",
+                f"route replace {far}/32 dev {self._link.device} src {host}",
+                f"route replace {pool} via {far} dev {self._link.device} src {host}",
+            ],
+        )
+        self.follow({}, {})
+        self._serve_web()
+        self._serve_names()
+
+    def follow(
+        self, uplinks: Mapping[str, Uplink], public: Mapping[str, Iterable[IPv4Address]]
+    ) -> None:
+        """Route each VPC's associated Elastic IPs to its internet gateway. Keys are VPC ids."""
+        ends = frozenset(
+            (uplink.internet_device, IPv4Interface((uplink.internet_end, 30)))
+            for uplink in uplinks.values()
+        )
+        routes = frozenset(
+            Route(IPv4Network(address), uplinks[vpc].internet_device, uplinks[vpc].vpc_end, CLIENT)
+            for vpc, addresses in public.items()
+            for address in addresses
+        )
+        netns.configure(
+            self._namespace,
+            NamespaceConfig(
+                addresses=ends
+                | {("lo", IPv4Interface(address)) for address in (RESOLVER, WEB, CLIENT)}
+                | {("host", IPv4Interface(self._link.internet_end))},
+                routes=routes | {Route(IPv4Network(self._link.host_end), "host")},
+                sysctls=VPC_SYSCTLS,
+            ),
+        )
+
+    def stop(self) -> None:
+        """Stop its servers. Namespace, link and rules are removed by `remove_internet`."""
+        if self._web is not None:
+            self._web.shutdown()
+            self._web.server_close()
+        if self._dns is not None:
+            process.end(self._dns)
+
+    def _serve_web(self) -> None:
+        def listen() -> http.server.ThreadingHTTPServer:
+            return http.server.ThreadingHTTPServer(("", 80), Website)
+
+        self._web = netns.run_inside(self._namespace, listen)
+        threading.Thread(target=self._web.serve_forever, name="web", daemon=True).start()
+
+    def _serve_names(self) -> None:
+        self._dns = process.spawn(
+            [
+                *("ip", "netns", "exec", self._namespace, "dnsmasq", "--keep-in-foreground"),
+                *("--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--no-daemon"),
+                *("--bind-interfaces", f"--listen-address={RESOLVER}", "--log-facility=-"),
+                *(f"--address=/{name}/{address}" for name, address in NAMES.items()),
+            ],
+            log=self._runtime / "internet-dns.log",
+        )
+
+
+def remove_internet(region: str, device: str) -> None:
+    """Remove the namespace, the host's end of its link and the host's guard. Safe to repeat."""
+    if device in netns.links(None):
+        netns.batch(None, [f"link del {device}"])
+    netns.remove(internet_namespace(region))
+    rules.remove("inet", f"pileus_{region.replace('-', '_')}")
+
+
+def host_guard(name: str, device: str) -> Table:
+    """The host's own rules for the link: replies may come in, nothing is forwarded either way.
+
+    Without it a host that forwards (a container host does) would carry simulated packets to its
+    real network.
+    """
+
+    def refuse(field: Field, counter: str) -> Rule:
+        return Rule(counter, (Match(field, device), Count(counter), Drop()))
+
+    replies = (Match(Field.IN_INTERFACE, device), Match(Field.CT_STATE, "established"), Accept())
+    return Table(
+        "inet",
+        name,
+        chains=(
+            Chain(
+                "input",
+                (Rule("reply", replies), refuse(Field.IN_INTERFACE, "unasked")),
+                Hook("filter", "input", "-10", "accept"),
+            ),
+            Chain(
+                "forward",
+                (
+                    refuse(Field.IN_INTERFACE, "forwarded"),
+                    refuse(Field.OUT_INTERFACE, "forwarded"),
+                ),
+                Hook("filter", "forward", "-10", "accept"),
+            ),
+        ),
+    )
+
+
+class Website(http.server.BaseHTTPRequestHandler):
+    """A page, and at /ip the address that the request came from."""
+
+    server_version = "internet"
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:  # the name is the standard library's
+        client = self.client_address[0]
+        page = f"{client}\n" if self.path == "/ip" else f"Welcome to the internet, {client}.\n"
+        body = page.encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not logged."""
+
+
+def listen(namespace: str, address: IPv4Address, port: int) -> socket.socket:
+    """A listening TCP socket inside a namespace."""
+
+    def make() -> socket.socket:
+        return socket.create_server((str(address), port))
+
+    return netns.run_inside(namespace, make)

@@ -1,0 +1,43 @@
+"""Names of the kernel's objects, all derived from the ids of the API."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pileus.model.addresses import Mac
+from pileus.model.verdict import Code
+
+FRAMES_TABLE = "wire"
+PACKETS_TABLE = "vpc"
+GATEWAY = "igw"
+"""The VPC's end of the link to the internet."""
+NOWHERE = "nowhere"
+"""Where packets without a route go to be counted."""
+
+
+def device(eni: str) -> str:
+    """The VPC's end of an ENI's veth; 15 characters are all that the kernel allows."""
+    return "eni" + eni.removeprefix("eni-")[-12:]
+
+
+def counter(eni: str, what: Code | str) -> str:
+    """The counter of a NIC for a code, or for "passed_out" and "passed_in"."""
+    return f"{device(eni)}.{what}"
+
+
+def vpc_namespace(region: str, vpc: str) -> str:
+    return f"pileus-{region}-{vpc}"
+
+
+def machine_namespace(region: str, instance: str) -> str:
+    return f"pileus-{region}-{instance}"
+
+
+def internet_namespace(region: str) -> str:
+    return f"pileus-{region}-internet"
+
+
+def router_mac(vpc: str) -> Mac:
+    """The VPC router's MAC: locally administered, the same in all of its subnets."""
+    octets = hashlib.sha256(vpc.encode()).hexdigest()[:10]
+    return Mac("0a:" + ":".join(octets[i : i + 2] for i in range(0, 10, 2)))

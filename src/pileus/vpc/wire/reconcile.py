@@ -1,0 +1,92 @@
+"""Makes the kernel equal to the API's state: namespaces, veths, rules and routes of every VPC."""
+
+from __future__ import annotations
+
+from pileus.rules import apply as rules
+from pileus.system import netns, process
+from pileus.vpc.state import RegionState
+from pileus.vpc.wire.frames import frames_table
+from pileus.vpc.wire.names import (
+    GATEWAY,
+    NOWHERE,
+    internet_namespace,
+    machine_namespace,
+    vpc_namespace,
+)
+from pileus.vpc.wire.packets import packets_table
+from pileus.vpc.wire.topology import (
+    INTERNET_MTU,
+    JUMBO,
+    VPC_SYSCTLS,
+    NicLink,
+    Uplink,
+    nic_links,
+    vpc_config,
+)
+
+
+def reconcile_vpc(region: str, state: RegionState, vpc: str, uplink: Uplink) -> None:
+    """Make one VPC's namespace what the state says. Safe to repeat.
+
+    A new NIC's veth stays down until its rules are in place, so that no frame passes unchecked; a
+    NIC that is gone loses its veth before its rules.
+    """
+    namespace = vpc_namespace(region, vpc)
+    _ensure_vpc(region, namespace, uplink)
+    wanted = {link.device: link for link in nic_links(state, vpc)}
+    present = {name for name in netns.links(namespace) if name.startswith("eni")}
+    netns.batch(namespace, [f"link del {name}" for name in sorted(present - set(wanted))])
+    for name in sorted(set(wanted) - present):
+        _plug(region, namespace, wanted[name])
+    rules.apply(packets_table(state, vpc), namespace=namespace)
+    rules.apply(frames_table(state, vpc), namespace=namespace)
+    netns.batch(namespace, [f"link set {name} up" for name in sorted(wanted)])
+    netns.configure(namespace, vpc_config(state, vpc, uplink))
+
+
+def remove_vpc(region: str, vpc: str) -> None:
+    """Remove a VPC's namespace, and with it its rules and the VPC's end of every veth."""
+    netns.remove(vpc_namespace(region, vpc))
+
+
+def _ensure_vpc(region: str, namespace: str, uplink: Uplink) -> None:
+    netns.ensure(namespace)
+    netns.sysctl(namespace, VPC_SYSCTLS)
+    present = netns.links(namespace)
+    if NOWHERE not in present:
+        netns.batch(namespace, [f"link add {NOWHERE} type bridge", f"link set {NOWHERE} up"])
+    if GATEWAY not in present:
+        internet = internet_namespace(region)
+        end = uplink.internet_device
+        netns.batch(
+            namespace,
+            [
+                f"link add {GATEWAY} mtu {INTERNET_MTU} type veth "
+                f"peer name {end} netns {internet} mtu {INTERNET_MTU}",
+                f"link set {GATEWAY} up",
+            ],
+        )
+        complete_checksums(internet, end)
+        netns.batch(internet, [f"link set {end} up"])
+
+
+def _plug(region: str, namespace: str, link: NicLink) -> None:
+    machine = machine_namespace(region, link.instance)
+    netns.ensure(machine)
+    netns.batch(
+        namespace,
+        [
+            f"link add {link.device} address {link.vpc_mac} mtu {JUMBO} type veth "
+            f"peer name {link.guest_device} netns {machine} "
+            f"address {link.guest_mac} mtu {JUMBO}"
+        ],
+    )
+    complete_checksums(machine, link.guest_device)
+
+
+def complete_checksums(namespace: str, device: str) -> None:
+    """Let a veth's end send whole checksums, as a real NIC puts them on its wire.
+
+    Otherwise a receiver that reads raw frames (Open vSwitch in userspace) sees unfinished ones.
+    """
+    process.run(["ip", "netns", "exec", namespace, "ethtool", "-K", device, "tx", "off"])
