@@ -6,7 +6,7 @@ Written for nft 1.0.6 (Debian 12) and 1.1 (Debian 13). `destroy` needs 1.0.7 and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pileus.rules.ruleset import (
     Accept,
@@ -85,10 +85,17 @@ def _chains(name: str, wanted: Table, have: InKernel) -> Iterator[str]:
         hook = f" {{ {hook_text(chain.hook)} }}" if chain.hook else ""
         if chain.name not in have.chains:
             yield f"add chain {name} {chain.name}{hook}"
-        elif have.hooks.get(chain.name) != chain.hook:
+        elif not _same_hook(chain.hook, have.hooks.get(chain.name)):
             yield f"flush chain {name} {chain.name}"
             yield f"delete chain {name} {chain.name}"
             yield f"add chain {name} {chain.name}{hook}"
+
+
+def _same_hook(want: Hook | None, have: Hook | None) -> bool:
+    """nft 1.0.6 leaves the device out of its JSON: what it does not print cannot differ."""
+    if want is None or have is None:
+        return want is have
+    return want == (have if have.device else replace(have, device=want.device))
 
 
 def _rules(name: str, chain: Chain, have: tuple[str, ...] | None) -> Iterator[str]:

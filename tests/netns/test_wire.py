@@ -1,0 +1,396 @@
+"""The wire in fresh namespaces: what a bare machine may send, and what the cloud drops and counts.
+
+Each machine is a namespace with one NIC. Every allowed path has denied twins; a twin asserts that
+exactly its own counter rises, by the number of frames sent.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from pileus.model.addresses import Mac
+from pileus.model.verdict import Code
+from pileus.system import netns, process
+from pileus.vpc import internet
+from pileus.vpc.internet import CLIENT, RESOLVER, WEB, HostLink, Internet
+from pileus.vpc.state import (
+    ElasticIp,
+    Eni,
+    Permission,
+    RegionState,
+    Route,
+    RouteTable,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+)
+from pileus.vpc.wire.frames import attached, owners
+from pileus.vpc.wire.names import machine_namespace, router_mac
+from pileus.vpc.wire.packets import elastic_pairs
+from pileus.vpc.wire.reconcile import reconcile_vpc, remove_vpc
+from pileus.vpc.wire.report import wire_report
+from pileus.vpc.wire.topology import Uplink
+
+pytestmark = pytest.mark.netns
+
+REGION = f"t{os.getpid()}"
+VPC = "vpc-1"
+ANYWHERE = frozenset({IPv4Network("0.0.0.0/0")})
+ALL = Permission("-1", None, ANYWHERE)
+UPLINK = Uplink(IPv4Network("100.64.0.0/30"), "igw-test")
+FOREIGN_MAC = Mac("02:00:00:00:00:99")
+PUBLIC = IPv4Address("198.51.100.10")
+
+
+def eni(number: int, address: str, **changes: object) -> Eni:
+    made = Eni(
+        id=f"eni-{number:012d}",
+        mac=Mac(f"02:00:00:00:00:{number:02d}"),
+        vpc=VPC,
+        subnet="subnet-a",
+        addresses=(IPv4Address(address),),
+        groups=("sg-web",),
+        source_dest_check=True,
+        instance=f"i-{number}",
+        device_index=0,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+ALICE, BOB = eni(1, "172.16.10.11"), eni(2, "172.16.10.12", groups=("sg-closed",))
+STATE = RegionState(
+    vpcs={VPC: Vpc(VPC, IPv4Network("172.16.0.0/16"), has_internet_gateway=True)},
+    subnets={"subnet-a": Subnet("subnet-a", VPC, IPv4Network("172.16.10.0/24"))},
+    route_tables={
+        "rtb": RouteTable(
+            "rtb", VPC, (Route(IPv4Network("0.0.0.0/0"), "igw"),), frozenset(), main=True
+        )
+    },
+    groups={
+        "sg-web": SecurityGroup(
+            "sg-web", VPC, "web", (Permission("tcp", (80, 80), ANYWHERE),), (ALL,)
+        ),
+        "sg-closed": SecurityGroup("sg-closed", VPC, "closed", (), ()),
+    },
+    enis={ALICE.id: ALICE, BOB.id: BOB},
+    elastic_ips={"e": ElasticIp("e", PUBLIC, ALICE.id, ALICE.addresses[0], "eipassoc")},
+)
+
+
+class Region:
+    """A region of thin machines, kept equal to a state as the real one is."""
+
+    def __init__(self, runtime: Path) -> None:
+        self.link = HostLink(
+            f"pt{os.getpid()}"[:15], internet.choose_pool(internet.host_networks())
+        )
+        self.internet = Internet(REGION, self.link, runtime)
+        self.state = RegionState()
+
+    def become(self, state: RegionState) -> None:
+        self.state = state
+        reconcile_vpc(REGION, state, VPC, UPLINK)
+        self.internet.follow({VPC: UPLINK}, {VPC: elastic_pairs(state, VPC).values()})
+        for nic in attached(state, VPC):
+            assert nic.instance
+            machine = machine_namespace(REGION, nic.instance)
+            netns.sysctl(machine, {"net/ipv6/conf/all/disable_ipv6": "1"})  # its own chatter
+            netns.batch(
+                machine,
+                [
+                    *(f"addr replace {address}/24 dev eth0" for address in nic.addresses),
+                    "link set eth0 up",
+                    "route replace default via 172.16.10.1",
+                ],
+            )
+
+    def close(self) -> None:
+        self.internet.stop()
+        internet.remove_internet(REGION, self.link.device)
+        remove_vpc(REGION, VPC)
+        for name in netns.existing(f"pileus-{REGION}-"):
+            netns.remove(name)
+
+    def counters(self, nic: Eni) -> dict[str, int]:
+        (report,) = [r for r in wire_report(REGION, self.state) if r.eni == nic.id]
+        return {str(code): count for code, count in report.dropped.items()}
+
+    def rise(self, nic: Eni, before: dict[str, int]) -> dict[str, int]:
+        after = self.counters(nic)
+        return {code: after[code] - before[code] for code in after if after[code] != before[code]}
+
+    def run(self, who: Eni | str, *argv: str) -> process.Done:
+        name = who if isinstance(who, str) else machine_namespace(REGION, who.instance or "")
+        return process.run(["ip", "netns", "exec", name, *argv], check=False, timeout=20)
+
+    def send(self, nic: Eni, frame: bytes, count: int = 1) -> None:
+        def send() -> None:
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+                raw.bind(("eth0", 0))
+                for _ in range(count):
+                    raw.send(frame)
+
+        netns.run_inside(machine_namespace(REGION, nic.instance or ""), send)
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    made = Region(tmp_path_factory.mktemp("region"))
+    try:
+        made.internet.start()
+        public = made.link.elastic_ips[9]
+        elastic = replace(STATE.elastic_ips["e"], public=public)
+        made.become(replace(STATE, elastic_ips={"e": elastic}))
+        yield made
+    finally:
+        made.close()
+
+
+def public_of(region: Region) -> IPv4Address:
+    return region.state.elastic_ips["e"].public
+
+
+def ethernet(source: Mac, destination: Mac, kind: int, payload: bytes) -> bytes:
+    return destination.packed + source.packed + struct.pack("!H", kind) + payload
+
+
+def ipv4(source: str, destination: str, protocol: int = 17, payload: bytes = b"\0" * 8) -> bytes:
+    header = struct.pack(
+        "!BBHHHBBH4s4s",
+        0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0,
+        IPv4Address(source).packed, IPv4Address(destination).packed,
+    )  # fmt: skip
+    total = sum(struct.unpack("!10H", header))
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return header[:10] + struct.pack("!H", checksum) + header[12:] + payload
+
+
+def arp(operation: int, sender: tuple[Mac, str], target: str) -> bytes:
+    mac, address = sender
+    fixed = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)
+    return fixed + mac.packed + IPv4Address(address).packed + b"\0" * 6 + IPv4Address(target).packed
+
+
+ROUTER = router_mac(VPC)
+BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
+
+
+def test_a_registered_machine_reaches_the_internet_and_keeps_its_public_address(
+    region: Region,
+) -> None:
+    before = region.counters(ALICE)
+    assert region.run(ALICE, "ping", "-c", "2", "-W", "2", str(RESOLVER)).code == 0
+    page = region.run(ALICE, "curl", "-s", "--max-time", "5", f"http://{WEB}/ip")
+    assert page.stdout.strip() == str(public_of(region))
+    assert region.rise(ALICE, before) == {}
+
+
+DENIED = {
+    "wrong MAC": (
+        ethernet(FOREIGN_MAC, ROUTER, 0x0800, ipv4("172.16.10.11", "8.8.8.8")),
+        Code.SOURCE_MAC,
+    ),
+    "wrong IP": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.99", "8.8.8.8")),
+        Code.SOURCE_IP,
+    ),
+    "wrong MAC and IP": (
+        ethernet(FOREIGN_MAC, ROUTER, 0x0800, ipv4("172.16.10.99", "8.8.8.8")),
+        Code.SOURCE_MAC,
+    ),
+    "a neighbour's IP": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.12", "8.8.8.8")),
+        Code.SOURCE_IP,
+    ),
+    "ARP from a wrong MAC": (
+        ethernet(
+            FOREIGN_MAC, BROADCAST, 0x0806, arp(1, (FOREIGN_MAC, "172.16.10.11"), "172.16.10.1")
+        ),
+        Code.SOURCE_MAC,
+    ),
+    "ARP naming a wrong MAC": (
+        ethernet(
+            ALICE.mac, BROADCAST, 0x0806, arp(1, (FOREIGN_MAC, "172.16.10.11"), "172.16.10.1")
+        ),
+        Code.ARP_SENDER,
+    ),
+    "ARP naming a wrong IP": (
+        ethernet(ALICE.mac, BROADCAST, 0x0806, arp(1, (ALICE.mac, "172.16.10.12"), "172.16.10.1")),
+        Code.ARP_SENDER,
+    ),
+    "ARP reply naming a wrong IP": (
+        ethernet(ALICE.mac, BOB.mac, 0x0806, arp(2, (ALICE.mac, "172.16.10.1"), "172.16.10.12")),
+        Code.ARP_SENDER,
+    ),
+    "gratuitous ARP": (
+        ethernet(ALICE.mac, BROADCAST, 0x0806, arp(1, (ALICE.mac, "172.16.10.11"), "172.16.10.11")),
+        Code.ARP_SILENT,
+    ),
+    "IPv6": (ethernet(ALICE.mac, ROUTER, 0x86DD, b"\x60" + b"\0" * 39), Code.NOT_CARRIED),
+    "VLAN tag": (
+        ethernet(ALICE.mac, ROUTER, 0x8100, b"\0\x05\x08\0" + ipv4("172.16.10.11", "8.8.8.8")),
+        Code.NOT_CARRIED,
+    ),
+    "broadcast": (
+        ethernet(ALICE.mac, BROADCAST, 0x0800, ipv4("172.16.10.11", "172.16.10.255")),
+        Code.NOT_CARRIED,
+    ),
+    "multicast": (
+        ethernet(ALICE.mac, Mac("01:00:5e:00:00:05"), 0x0800, ipv4("172.16.10.11", "224.0.0.5")),
+        Code.NOT_CARRIED,
+    ),
+    "unknown destination MAC": (
+        ethernet(ALICE.mac, FOREIGN_MAC, 0x0800, ipv4("172.16.10.11", "172.16.10.12")),
+        Code.NOT_CARRIED,
+    ),
+    "link-local, not the metadata port": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "169.254.169.254")),
+        Code.LINK_LOCAL,
+    ),
+    "link-local source": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("169.254.1.1", "8.8.8.8")),
+        Code.SOURCE_IP,
+    ),
+    "unregistered address of the VPC": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "172.16.10.77")),
+        Code.NO_SUCH_ADDRESS,
+    ),
+    "the router itself": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "172.16.10.1")),
+        Code.ROUTER_SILENT,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DENIED)
+def test_a_denied_frame_raises_exactly_its_counter(region: Region, case: str) -> None:
+    frame, code = DENIED[case]
+    before = region.counters(ALICE)
+    region.send(ALICE, frame, count=3)
+    assert region.rise(ALICE, before) == {code: 3}
+
+
+def test_the_vpc_answers_arp_with_the_neighbours_own_mac_and_its_routers(region: Region) -> None:
+    region.run(ALICE, "ip", "neigh", "flush", "dev", "eth0")
+    region.run(ALICE, "ping", "-c", "1", "-W", "1", "172.16.10.12")
+    region.run(ALICE, "ping", "-c", "1", "-W", "1", str(RESOLVER))
+    table = region.run(ALICE, "ip", "neigh").stdout
+    assert f"172.16.10.12 dev eth0 lladdr {BOB.mac}" in table
+    assert f"172.16.10.1 dev eth0 lladdr {ROUTER}" in table
+
+
+def test_the_vpc_is_silent_for_an_unregistered_address(region: Region) -> None:
+    before = region.counters(ALICE)
+    region.run(ALICE, "ping", "-c", "1", "-W", "1", "172.16.10.77")
+    rise = region.rise(ALICE, before)
+    assert set(rise) == {Code.ARP_SILENT}
+    assert rise[Code.ARP_SILENT] >= 1
+
+
+def test_security_groups_are_stateful_and_name_the_side_that_dropped(region: Region) -> None:
+    before_alice, before_bob = region.counters(ALICE), region.counters(BOB)
+    assert region.run(ALICE, "ping", "-c", "1", "-W", "1", "172.16.10.12").code != 0
+    assert region.rise(BOB, before_bob) == {Code.GROUP_INGRESS: 1}
+    assert region.run(BOB, "ping", "-c", "1", "-W", "1", "172.16.10.11").code != 0
+    assert region.rise(BOB, before_bob) == {Code.GROUP_INGRESS: 1, Code.GROUP_EGRESS: 1}
+    assert region.rise(ALICE, before_alice) == {}
+
+
+def test_without_an_elastic_ip_the_internet_gateway_drops(region: Region) -> None:
+    opened = replace(STATE.groups["sg-closed"], egress=(ALL,))
+    state = region.state
+    region.become(replace(state, groups={**state.groups, "sg-closed": opened}))
+    before = region.counters(BOB)
+    assert region.run(BOB, "ping", "-c", "1", "-W", "1", str(RESOLVER)).code != 0
+    assert region.rise(BOB, before) == {Code.NO_PUBLIC_ADDRESS: 1}
+    region.become(state)
+
+
+def test_without_a_route_the_packet_is_counted_as_such(region: Region) -> None:
+    state = region.state
+    table = replace(state.route_tables["rtb"], routes=())
+    region.become(replace(state, route_tables={"rtb": table}))
+    before = region.counters(ALICE)
+    assert region.run(ALICE, "ping", "-c", "1", "-W", "1", str(RESOLVER)).code != 0
+    assert region.rise(ALICE, before) == {Code.NO_ROUTE: 1}
+    region.become(state)
+
+
+def serve(region: Region, nic: Eni, port: int) -> socket.socket:
+    def listen() -> socket.socket:
+        return socket.create_server(("", port))
+
+    return netns.run_inside(machine_namespace(REGION, nic.instance or ""), listen)
+
+
+def test_the_users_shell_and_the_internet_reach_an_open_port_and_no_other(region: Region) -> None:
+    public = str(public_of(region))
+    client = ["curl", "-s", "-o", "/dev/null", "-w", "%{local_ip}", "--max-time", "1"]
+    with serve(region, ALICE, 80) as opened, serve(region, ALICE, 81):
+        with socket.create_connection((public, 80), timeout=2):
+            peer = opened.accept()[1]
+            assert peer[0] == str(region.link.host_end)
+        inside = f"pileus-{REGION}-internet"
+        region.run(inside, *client, f"http://{public}:80/")
+        assert opened.accept()[1][0] == str(CLIENT)
+        before = region.counters(ALICE)
+        with pytest.raises(TimeoutError):
+            socket.create_connection((public, 81), timeout=1)
+        assert set(region.rise(ALICE, before)) == {Code.GROUP_INGRESS}
+
+
+def test_applying_the_same_state_again_changes_nothing(region: Region) -> None:
+    region.send(ALICE, DENIED["wrong MAC"][0])
+    before = region.counters(ALICE)
+    region.become(region.state)
+    assert region.counters(ALICE) == before
+
+
+def test_changing_the_state_keeps_counters(region: Region) -> None:
+    state = region.state
+    region.send(ALICE, DENIED["wrong IP"][0])
+    before = region.counters(ALICE)
+    second = replace(ALICE, addresses=(*ALICE.addresses, IPv4Address("172.16.10.99")))
+    region.become(replace(state, enis={**state.enis, ALICE.id: second}))
+    assert region.counters(ALICE) == before
+    region.send(ALICE, DENIED["wrong IP"][0])
+    assert Code.SOURCE_IP not in region.rise(ALICE, before)
+    region.become(state)
+
+
+def test_an_unplugged_machine_is_forgotten_by_the_wire(region: Region) -> None:
+    state = region.state
+    region.become(replace(state, enis={ALICE.id: ALICE}))
+    assert [report.eni for report in wire_report(REGION, region.state)] == [ALICE.id]
+    region.become(state)
+
+
+def test_nothing_simulated_reaches_the_hosts_network(region: Region) -> None:
+    """Neither by a route out of the internet, nor through the host."""
+    inside = f"pileus-{REGION}-internet"
+    assert region.run(inside, "ip", "route", "show", "default").stdout == ""
+    assert "via" not in region.run(inside, "ip", "route", "get", "1.1.1.1").stdout
+    with pytest.raises(TimeoutError), socket.create_server((str(region.link.host_end), 0)) as here:
+        here.settimeout(1)
+        port = here.getsockname()[1]
+        region.run(
+            inside, "curl", "-s", "--max-time", "1", f"http://{region.link.host_end}:{port}/"
+        )
+        here.accept()
+
+
+def test_owners_hold_only_plugged_nics() -> None:
+    unplugged = replace(BOB, instance=None)
+    state = replace(STATE, enis={ALICE.id: ALICE, BOB.id: unplugged})
+    assert set(owners(state, state.subnets["subnet-a"])) == {
+        IPv4Address("172.16.10.1"),
+        IPv4Address("172.16.10.11"),
+    }
