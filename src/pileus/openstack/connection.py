@@ -1,0 +1,79 @@
+"""The one connection to OpenStack's APIs, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import openstack
+from keystoneauth1 import exceptions as auth
+from openstack import exceptions as sdk
+
+from pileus.model.errors import CloudFault
+
+_PASSING = {408, 409, 429, 500, 502, 503, 504}
+_FLAVOR_DESCRIPTION = "2.55"
+"""First Compute API version in which flavors have descriptions. [Nova API history]"""
+
+
+def connect(
+    *,
+    auth_url: str,
+    username: str,
+    password: str,
+    project: str = "admin",
+    region: str = "regionOne",
+    domain: str = "Default",
+) -> Any:
+    """A connection with a password; nothing is read from the user's files or environment.
+
+    It logs in at its first call, not here.
+    """
+    return openstack.connection.Connection(
+        auth_type="password",
+        auth={
+            "auth_url": auth_url,
+            "username": username,
+            "password": password,
+            "project_name": project,
+            "user_domain_name": domain,
+            "project_domain_name": domain,
+        },
+        region_name=region,
+        compute_default_microversion=_FLAVOR_DESCRIPTION,
+        app_name="pileus",
+    )
+
+
+@contextlib.contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Turn the SDK's errors into CloudFault; `what` says what was being done."""
+    try:
+        yield
+    except sdk.HttpException as error:
+        status = error.status_code or 0
+        message = str(error.details or error)
+        raise CloudFault(
+            what,
+            str(status or type(error).__name__),
+            message,
+            hint=_hint(status),
+            retryable=status in _PASSING,
+        ) from error
+    except (sdk.SDKException, auth.ClientException) as error:
+        raise CloudFault(
+            what,
+            type(error).__name__,
+            str(error),
+            hint="see whether the controller runs (`pileus status`), then repeat",
+            retryable=True,
+        ) from error
+
+
+def _hint(status: int) -> str:
+    if status in (401, 403):
+        return "the cloud's credentials are not accepted; run `pileus up` again to set them right"
+    if status == 409:
+        return "an object made by other means is in the way; remove it, or repeat if it is going"
+    return "repeat the command; if it persists, see the service's journal on the controller"

@@ -1,0 +1,154 @@
+"""What there is of ours inside OpenStack, read through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from pileus.model.addresses import Mac
+from pileus.model.tenant import (
+    ANYWHERE,
+    GatewayPort,
+    ObservedGroup,
+    ObservedNetwork,
+    ObservedOpenStack,
+    ObservedRouter,
+    ObservedServer,
+    WantedOpenStack,
+)
+from pileus.model.underlay import Permission
+from pileus.openstack.connection import calling
+
+SERVER_MARK = "pileus"
+"""Key of our mark in a server's metadata; its value is the cloud's name."""
+_AT_ONCE = 4
+
+
+def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
+    """Read what carries this cloud's mark. Raises CloudFault when the API does not answer."""
+    network, compute, image = connection.network, connection.compute, connection.image
+    ours = {"description": wanted.mark}
+    questions: dict[str, Callable[[], Any]] = {
+        "networks": lambda: list(network.networks(**ours)),
+        "subnets": lambda: list(network.subnets(**ours)),
+        "routers": lambda: [
+            (r, list(network.ports(device_id=r.id))) for r in network.routers(**ours)
+        ],
+        "ports": lambda: list(network.ports(**ours)),
+        "groups": lambda: list(network.security_groups(**ours)),
+        "quota": lambda: network.get_quota(connection.current_project_id).floating_ips,
+        "servers": lambda: list(compute.servers()),
+        "flavors": lambda: frozenset(str(f.name) for f in compute.flavors(details=False)),
+        "keypair": lambda: compute.find_keypair(wanted.keypair),
+        "images": lambda: {str(i.name): str(i.status) for i in image.images(tag=wanted.mark)},
+    }
+    with calling("look at OpenStack"):
+        connection.authorize()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            futures = {name: pool.submit(question) for name, question in questions.items()}
+            found = {name: future.result() for name, future in futures.items()}
+    networks = networks_of(found["networks"], found["subnets"])
+    provider = networks.pop(wanted.provider.name, None)
+    return ObservedOpenStack(
+        provider=provider,
+        floating_ip_quota=found["quota"],
+        networks=networks,
+        routers={
+            str(router.name): router_of(router, ports, provider)
+            for router, ports in found["routers"]
+        },
+        ports={str(port.name): _first_address(port) for port in found["ports"]},
+        groups={str(group.name): group_of(group, wanted.mark) for group in found["groups"]},
+        servers={
+            str(server.name): server_of(server)
+            for server in found["servers"]
+            if server.metadata.get(SERVER_MARK) == wanted.cloud
+        },
+        flavors=found["flavors"],
+        images=found["images"],
+        public_key=found["keypair"].public_key if found["keypair"] else None,
+    )
+
+
+def networks_of(networks: Iterable[Any], subnets: Iterable[Any]) -> dict[str, ObservedNetwork]:
+    """Networks by name, each with its subnet of ours, if it has one."""
+    subnet_of = {subnet.network_id: subnet for subnet in subnets}
+    return {str(n.name): _network(n, subnet_of.get(n.id)) for n in networks}
+
+
+def _network(network: Any, subnet: Any | None) -> ObservedNetwork:
+    if subnet is None:
+        return ObservedNetwork(network.id)
+    pools = subnet.allocation_pools
+    return ObservedNetwork(
+        id=network.id,
+        subnet_id=subnet.id,
+        subnet=IPv4Network(subnet.cidr),
+        gateway=IPv4Address(subnet.gateway_ip) if subnet.gateway_ip else None,
+        pool=(IPv4Address(pools[0]["start"]), IPv4Address(pools[0]["end"]))
+        if len(pools) == 1
+        else None,
+        service_types=tuple(subnet.service_types or ()),
+    )
+
+
+def router_of(
+    router: Any, ports: Iterable[Any], provider: ObservedNetwork | None
+) -> ObservedRouter:
+    """A router with its gateway, found by its network: its owner changes on the way."""
+    gateway = None
+    networks = set()
+    for port in ports:
+        if provider and port.network_id == provider.id:
+            gateway = GatewayPort(
+                id=port.id,
+                address=_first_address(port),
+                mac=Mac.parse(port.mac_address),
+                owner=port.device_owner,
+                vif_type=port.binding_vif_type,
+                status=port.status,
+            )
+        else:
+            networks.add(str(port.network_id))
+    return ObservedRouter(router.id, bool(router.is_admin_state_up), gateway, frozenset(networks))
+
+
+def _first_address(port: Any) -> IPv4Address:
+    return IPv4Address(port.fixed_ips[0]["ip_address"])
+
+
+def group_of(group: Any, mark: str) -> ObservedGroup:
+    """A security group with what it lets in; rules we cannot express are users' own."""
+    rules = [(permission_of(rule), rule["description"]) for rule in group.security_group_rules]
+    return ObservedGroup(
+        id=group.id,
+        ingress=frozenset(p for p, _ in rules if p),
+        ours=frozenset(p for p, description in rules if p and description == mark),
+    )
+
+
+def permission_of(rule: Any) -> Permission | None:
+    """A rule inbound for IPv4 as a Permission; None for any that is something else."""
+    protocol = rule["protocol"]
+    if (
+        rule["direction"] != "ingress"
+        or rule["ethertype"] != "IPv4"
+        or rule["remote_group_id"]
+        or protocol not in ("tcp", "udp", "icmp")
+    ):
+        return None
+    source = IPv4Network(rule["remote_ip_prefix"]) if rule["remote_ip_prefix"] else ANYWHERE
+    if protocol == "icmp":
+        return Permission("icmp", None, source)
+    first, last = rule["port_range_min"], rule["port_range_max"]
+    return Permission(protocol, (first or 1, last or 65535), source)
+
+
+def server_of(server: Any) -> ObservedServer:
+    """A server's state; Nova tells a fault only for those in ERROR."""
+    fault = server.fault or {}
+    return ObservedServer(
+        server.id, str(server.status), bool(server.launched_at), fault.get("message")
+    )
