@@ -50,6 +50,7 @@ class Eni:
     source_dest_check: bool
     instance: str | None = None
     device_index: int | None = None
+    """What the instance sees; None while detached."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Subnet:
     id: str
     vpc: str
     cidr: IPv4Network
+    zone: str = ""
+    """Availability zone."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,15 @@ class Instance:
     metadata_hop_limit: int = 1
     metadata_tokens_required: bool = True
     nested_virtualization: bool = False
+    metadata_enabled: bool = True
+    image_id: str = ""
+    root_gib: int = 8
+    launched: str = "1970-01-01T00:00:00Z"
+    """ISO 8601, UTC."""
+    reboots: int = 0
+    """How often RebootInstances was called: a change asks the machine layer for one reboot."""
+    profile: str | None = None
+    """Name of the attached instance profile."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,8 @@ class RegionState:
     enis: dict[str, Eni] = field(default_factory=dict)
     elastic_ips: dict[str, ElasticIp] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
+    region: str = "us-east-1"
+    account: str = "123456789012"
 
     def enis_of(self, instance: str) -> list[Eni]:
         """An instance's NICs in device order."""

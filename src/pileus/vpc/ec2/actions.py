@@ -1,0 +1,254 @@
+"""The query API's actions: parameters in, moto's answer out, refusals in AWS's form.
+
+moto parses and serialises by botocore's own model of EC2. Only the actions listed in `offered`
+exist; the others are refused by name, so that nothing is half there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.sax.saxutils import escape
+
+from moto.core.request import Request
+from moto.core.responses import ActionResult, EmptyResult
+from moto.core.utils import camelcase_to_underscores, get_service_model
+from moto.ec2.responses import EC2Response
+from moto.ec2.utils import add_tag_specification, parse_user_data
+
+from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2.backend import Backend
+from pileus.vpc.ec2.objects import Interface
+from pileus.vpc.ec2.offered import CHANGING, NOT_OFFERED, READING
+
+Answer = tuple[int, str]
+"""HTTP status and XML body."""
+
+
+class Actions(EC2Response):  # type: ignore[misc]
+    """One request to one region."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self._backend = backend
+
+    @property
+    def ec2_backend(self) -> Backend:
+        """This region's store, not moto's global one."""
+        return self._backend
+
+    def get_region_from_url(self, _request: Any, _full_url: str) -> str:
+        return str(self._backend.region_name)
+
+    def get_current_account(self) -> str:
+        return str(self._backend.account_id)
+
+    def answer(self, request: Request) -> Answer:
+        """Perform the request's action. Raises AwsError, or moto's ServiceException, to refuse it.
+
+        Whatever else is raised is a fault of ours; it may have left the store changed.
+        """
+        action = request.values.get("Action")
+        if not action:
+            raise errors.missing_action()
+        model = get_service_model("ec2")
+        if action not in model.operation_names:
+            raise errors.invalid_action(action)
+        if action not in READING | CHANGING:
+            raise errors.unsupported(f"the action {action}")
+        self._parse(request, action)
+        self._check_parameters(action, model.operation_model(action).input_shape)
+        result = getattr(self, camelcase_to_underscores(action))()
+        status, _, body = self.serialized(result)
+        return status, body
+
+    def _parse(self, request: Request, action: str) -> None:
+        try:
+            self.setup_class(request)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise errors.invalid_value(
+                f"A parameter of {action} does not have the right type"
+            ) from error
+
+    def _check_parameters(self, action: str, shape: Any) -> None:
+        for name in shape.required_members if shape else ():
+            if name not in self.params:
+                raise errors.missing_parameter(name)
+        for name in NOT_OFFERED.get(action, frozenset()):
+            if self.params.get(name):
+                raise errors.unsupported(f"the parameter {name} of {action}")
+        if self.params.get("DryRun"):
+            raise errors.dry_run()
+
+    # Actions that moto answers without some parameter, or with the wrong part of the answer
+
+    def create_subnet(self) -> ActionResult:
+        """Without a zone AWS picks one; here always the first, so that subnets can be together."""
+        if not {"AvailabilityZone", "AvailabilityZoneId"} & set(self.params):
+            self.params["AvailabilityZone"] = f"{self.region}a"
+        return super().create_subnet()
+
+    def authorize_security_group_ingress(self) -> ActionResult:
+        return self._authorize("authorize_security_group_ingress")
+
+    def authorize_security_group_egress(self) -> ActionResult:
+        return self._authorize("authorize_security_group_egress")
+
+    def _authorize(self, method: str) -> ActionResult:
+        """All of a request's rules or none: one duplicate refuses the others too."""
+        group_id = str(self._get_param("GroupId") or "")
+        if not group_id:
+            raise errors.missing_parameter("GroupId")
+        group = self.ec2_backend.security_group(group_id)
+        before = list(group.ingress_rules), list(group.egress_rules)
+        added = []
+        try:
+            for rule in self._process_rules_from_querystring():
+                rules, _ = getattr(self.ec2_backend, method)(**rule)
+                added += rules
+        except Exception:
+            group.ingress_rules, group.egress_rules = before
+            raise
+        return ActionResult({"Return": True, "SecurityGroupRules": added})
+
+    def assign_private_ip_addresses(self) -> ActionResult:
+        new = self.ec2_backend.assign(
+            self._get_param("NetworkInterfaceId"),
+            self._get_param("PrivateIpAddresses", []),
+            self._get_param("SecondaryPrivateIpAddressCount", 0),
+            self._get_param("AllowReassignment", False),
+        )
+        return ActionResult(
+            {
+                "NetworkInterfaceId": self._get_param("NetworkInterfaceId"),
+                "AssignedPrivateIpAddresses": [{"PrivateIpAddress": str(one)} for one in new],
+            }
+        )
+
+    def associate_address(self) -> ActionResult:
+        allocation, public = self._get_param("AllocationId"), self._get_param("PublicIp")
+        if not allocation and not public:
+            raise errors.missing_parameter("AllocationId")
+        (elastic,) = (
+            self.ec2_backend.address_by_allocation([allocation])
+            if allocation
+            else self.ec2_backend.address_by_ip([public])
+        )
+        elastic = self.ec2_backend.associate(
+            elastic,
+            self._associated_interface(),
+            self._get_param("PrivateIpAddress"),
+            self._get_param("AllowReassociation", False),
+        )
+        return ActionResult({"AssociationId": elastic.association_id})
+
+    def _associated_interface(self) -> Interface:
+        interface, instance = self._get_param("NetworkInterfaceId"), self._get_param("InstanceId")
+        if bool(interface) == bool(instance):
+            raise errors.invalid_combination(
+                "Exactly one of InstanceId and NetworkInterfaceId must be specified"
+            )
+        if interface:
+            found: Interface = self.ec2_backend.get_network_interface(interface)
+            return found
+        return self.ec2_backend.only_interface(self.ec2_backend.get_instance(instance))
+
+    def create_network_interface(self) -> ActionResult:
+        interface = self.ec2_backend.create_network_interface(
+            self._get_param("SubnetId"),
+            self._get_param("PrivateIpAddress"),
+            self._get_param("PrivateIpAddresses", []),
+            self._get_param("Groups", []),
+            self._get_param("Description"),
+            add_tag_specification(self._get_param("TagSpecifications", [])),
+            self._get_param("SecondaryPrivateIpAddressCount"),
+            ipv6_addresses=self._get_param("Ipv6Addresses"),
+            ipv6_address_count=self._get_param("Ipv6AddressCount"),
+        )
+        return ActionResult({"NetworkInterface": interface})
+
+    def modify_network_interface_attribute(self) -> ActionResult:
+        result = super().modify_network_interface_attribute()
+        attachment = self._get_param("Attachment")
+        if attachment:
+            interface = self.ec2_backend.get_network_interface(
+                self._get_param("NetworkInterfaceId")
+            )
+            if interface.attachment_id != attachment.get("AttachmentId"):
+                raise errors.no_attachment(str(attachment.get("AttachmentId")))
+            interface.delete_on_termination = bool(attachment.get("DeleteOnTermination"))
+        return result
+
+    def run_instances(self) -> ActionResult:
+        launch = {
+            "instance_type": self._get_param("InstanceType", "m1.small"),
+            "is_instance_type_default": False,
+            "region_name": self.region,
+            "key_name": self._get_param("KeyName"),
+            "tags": self._parse_tag_specification(),
+            "ebs_optimized": bool(self._get_param("EbsOptimized")),
+            "disable_api_stop": bool(self._get_param("DisableApiStop")),
+            "disable_api_termination": bool(self._get_param("DisableApiTermination")),
+            "instance_initiated_shutdown_behavior": self._get_param(
+                "InstanceInitiatedShutdownBehavior"
+            ),
+            "monitoring_state": "enabled" if self._get_param("Monitoring.Enabled") else "disabled",
+            "metadata_options": self._get_param("MetadataOptions", {}),
+            "client_token": self._get_param("ClientToken"),
+        }
+        mappings = self._parse_block_device_mapping()
+        if mappings:
+            launch["block_device_mappings"] = _with_root_deleted(
+                mappings, self._get_param("BlockDeviceMappings")
+            )
+        user_data = parse_user_data(self._get_param("UserData"))
+        reservation = self.ec2_backend.launch(
+            dict(self.params), {"launch": launch, "user_data": user_data}
+        )
+        return ActionResult(reservation)
+
+    def terminate_instances(self) -> ActionResult:
+        changes = self.ec2_backend.terminate_instances(self._get_param("InstanceIds", []))
+        return ActionResult({"TerminatingInstances": _changes(changes)})
+
+    def stop_instances(self) -> ActionResult:
+        changes = self.ec2_backend.stop_instances(self._get_param("InstanceIds", []))
+        return ActionResult({"StoppingInstances": _changes(changes)})
+
+    def start_instances(self) -> ActionResult:
+        changes = self.ec2_backend.start_instances(self._get_param("InstanceIds", []))
+        return ActionResult({"StartingInstances": _changes(changes)})
+
+    def modify_instance_attribute(self) -> ActionResult:
+        """SourceDestCheck and Groups reach the interface; the rest is moto's."""
+        super().modify_instance_attribute()
+        return EmptyResult()
+
+
+def _with_root_deleted(mappings: Any, asked: Any) -> Any:
+    """A root volume goes with its instance unless told otherwise. [EC2 user guide, root volumes]"""
+    for mapping, wanted in zip(mappings, asked, strict=True):
+        root = mapping["DeviceName"] in ("/dev/xvda", "/dev/sda1")
+        if root and "DeleteOnTermination" not in wanted.get("Ebs", {}):
+            mapping["Ebs"]["DeleteOnTermination"] = True
+    return mappings
+
+
+def _changes(changes: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "InstanceId": instance.id,
+            "CurrentState": instance.instance_state,
+            "PreviousState": former,
+        }
+        for instance, former in changes
+    ]
+
+
+def refusal(code: str, message: str, request_id: str) -> str:
+    """The body of an EC2 error. [EC2 API reference, "API error responses"]"""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Response><Errors><Error><Code>{escape(code)}</Code>"
+        f"<Message>{escape(message)}</Message></Error></Errors>"
+        f"<RequestID>{request_id}</RequestID></Response>"
+    )

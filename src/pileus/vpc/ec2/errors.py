@@ -1,0 +1,342 @@
+"""The refusals of EC2, in AWS's own codes and words: one function per situation.
+
+Codes and texts are those of the EC2 API reference (Error codes) and of answers seen in public bug
+reports; where AWS's text varies between calls, the code is what callers may rely on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from moto.core.exceptions import ServiceException
+
+
+class AwsError(ServiceException):  # type: ignore[misc]
+    """A refusal: AWS's error code, its message, and the HTTP status it comes with."""
+
+    def __init__(self, code: str, message: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(code, message)
+        self.status = int(status)
+
+
+# The request itself
+
+
+def auth_failure(message: str) -> AwsError:
+    return AwsError("AuthFailure", message, HTTPStatus.UNAUTHORIZED)
+
+
+def missing_action() -> AwsError:
+    return AwsError("MissingAction", "The request must contain the parameter Action")
+
+
+def invalid_action(action: str) -> AwsError:
+    return AwsError("InvalidAction", f"The action {action} is not valid for this web service.")
+
+
+def unsupported(what: str) -> AwsError:
+    """Something that AWS offers and the simulated region does not: never ignored in silence."""
+    return AwsError("UnsupportedOperation", f"The simulated region does not offer {what}.")
+
+
+def missing_parameter(name: str) -> AwsError:
+    return AwsError("MissingParameter", f"The request must contain the parameter {name}")
+
+
+def invalid_value(message: str) -> AwsError:
+    return AwsError("InvalidParameterValue", message)
+
+
+def invalid_combination(message: str) -> AwsError:
+    return AwsError("InvalidParameterCombination", message)
+
+
+def invalid_filter(name: str) -> AwsError:
+    return invalid_value(f"The filter '{name}' is invalid")
+
+
+def dry_run() -> AwsError:
+    return AwsError(
+        "DryRunOperation",
+        "Request would have succeeded, but DryRun flag is set.",
+        HTTPStatus.PRECONDITION_FAILED,
+    )
+
+
+def internal() -> AwsError:
+    return AwsError(
+        "InternalError", "An internal error has occurred", HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+
+
+def idempotent_mismatch() -> AwsError:
+    return AwsError(
+        "IdempotentParameterMismatch",
+        "Arguments on this idempotent request are inconsistent with arguments used in previous "
+        "request(s).",
+    )
+
+
+# Things that depend on each other
+
+
+def dependency(kind: str, id: str) -> AwsError:
+    """`kind` as AWS spells it in this sentence: vpc, subnet, routeTable, internetGateway."""
+    return AwsError(
+        "DependencyViolation", f"The {kind} '{id}' has dependencies and cannot be deleted."
+    )
+
+
+def group_in_use(group: str) -> AwsError:
+    return AwsError("DependencyViolation", f"resource {group} has a dependent object")
+
+
+def default_group(group: str) -> AwsError:
+    return AwsError(
+        "CannotDelete",
+        f'the specified group: "{group}" name: "default" cannot be deleted by a user',
+    )
+
+
+def mapped_addresses(vpc: str) -> AwsError:
+    return AwsError(
+        "DependencyViolation",
+        f"Network {vpc} has some mapped public address(es). Please unmap those public "
+        "address(es) before detaching the gateway.",
+    )
+
+
+def already_associated(resource: str, association: str) -> AwsError:
+    return AwsError(
+        "Resource.AlreadyAssociated",
+        f"resource {resource} is already associated with associate-id {association}",
+    )
+
+
+def gateway_attached(gateway: str, vpc: str) -> AwsError:
+    return AwsError(
+        "Resource.AlreadyAssociated", f"resource {gateway} is already attached to network {vpc}"
+    )
+
+
+def has_gateway(vpc: str) -> AwsError:
+    return invalid_value(f"Network {vpc} already has an internet gateway attached")
+
+
+def no_gateway(vpc: str) -> AwsError:
+    return AwsError("Gateway.NotAttached", f"Network {vpc} is not attached to any internet gateway")
+
+
+def table_associated(table: str) -> AwsError:
+    return AwsError(
+        "Resource.AlreadyAssociated",
+        f"the specified association for route table {table} conflicts with an existing association",
+    )
+
+
+def different_networks(one: str, other: str) -> AwsError:
+    return invalid_value(f"{one} and {other} belong to different networks")
+
+
+def no_default_vpc() -> AwsError:
+    return AwsError("VPCIdNotSpecified", "No default VPC for this user")
+
+
+# Limits
+
+
+def vpc_limit() -> AwsError:
+    return AwsError("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
+
+
+def address_limit() -> AwsError:
+    return AwsError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
+
+
+def no_free_public_address() -> AwsError:
+    return AwsError(
+        "InsufficientAddressCapacity",
+        "There are no more addresses available to satisfy this request.",
+    )
+
+
+def private_address_limit() -> AwsError:
+    return AwsError(
+        "PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit."
+    )
+
+
+def attachment_limit(count: int, instance_type: str) -> AwsError:
+    return AwsError(
+        "AttachmentLimitExceeded",
+        f"Interface count {count} exceeds the limit for {instance_type}",
+    )
+
+
+def groups_limit() -> AwsError:
+    return AwsError(
+        "SecurityGroupsPerInterfaceLimitExceeded",
+        "The maximum number of security groups per interface has been reached.",
+    )
+
+
+def subnet_full() -> AwsError:
+    return AwsError(
+        "InsufficientFreeAddressesInSubnet",
+        "The specified subnet does not have enough free addresses to satisfy the request.",
+    )
+
+
+# Interfaces and private addresses
+
+
+def address_in_use() -> AwsError:
+    return AwsError("InvalidIPAddress.InUse", "The specified address is already in use.")
+
+
+def address_malformed(text: str) -> AwsError:
+    return invalid_value(f"Value ({text}) for parameter privateIpAddress is invalid. ")
+
+
+def address_outside(text: str) -> AwsError:
+    return invalid_value(f"Address {text} does not fall within the subnet's address range")
+
+
+def address_reserved(text: str) -> AwsError:
+    return invalid_value(f"Address {text} is in subnet's reserved address range")
+
+
+def address_not_on(addresses: Iterable[str], interface: str) -> AwsError:
+    listed = ", ".join(addresses)
+    return invalid_value(f"Some of [{listed}] are not assigned to interface {interface}")
+
+
+def primary_address(address: str) -> AwsError:
+    return invalid_value(f"{address} is the primary address and cannot be unassigned")
+
+
+def interface_in_use(interface: str) -> AwsError:
+    return AwsError("InvalidNetworkInterface.InUse", f"Interface: [{interface}] in use.")
+
+
+def interface_to_delete_in_use(interface: str) -> AwsError:
+    return AwsError(
+        "InvalidNetworkInterface.InUse", f"Network interface '{interface}' is currently in use."
+    )
+
+
+def device_index_taken(instance: str, index: int) -> AwsError:
+    return invalid_value(
+        f"Instance '{instance}' already has an interface attached at device index '{index}'."
+    )
+
+
+def primary_interface() -> AwsError:
+    return AwsError(
+        "OperationNotPermitted",
+        "The network interface at device index 0 and networkCard index 0 cannot be detached.",
+    )
+
+
+def no_attachment(attachment: str) -> AwsError:
+    return AwsError(
+        "InvalidAttachmentID.NotFound",
+        f"The networkInterface attachment ID '{attachment}' does not exist",
+    )
+
+
+def other_zone() -> AwsError:
+    return invalid_value(
+        "You may not attach a network interface to an instance if they are not in the same "
+        "availability zone"
+    )
+
+
+def group_not_found(group: str) -> AwsError:
+    return AwsError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
+
+
+# Elastic IPs
+
+
+def public_address_in_use(address: str) -> AwsError:
+    return AwsError("InvalidIPAddress.InUse", f"Address {address} is in use.")
+
+
+def public_address_unknown(address: str) -> AwsError:
+    return AwsError("InvalidAddress.NotFound", f"Address '{address}' not found.")
+
+
+def allocation_unknown(allocation: str) -> AwsError:
+    return AwsError(
+        "InvalidAllocationID.NotFound", f"The allocation ID '{allocation}' does not exist"
+    )
+
+
+def association_unknown(association: str) -> AwsError:
+    return AwsError(
+        "InvalidAssociationID.NotFound", f"The association ID '{association}' does not exist"
+    )
+
+
+def several_interfaces(instance: str) -> AwsError:
+    return AwsError(
+        "InvalidInstanceID",
+        f"There are multiple interfaces attached to instance '{instance}'. Please specify an "
+        "interface ID for the operation instead.",
+    )
+
+
+# Instances
+
+
+def image_unknown(image: str) -> AwsError:
+    return AwsError("InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
+
+
+def image_malformed(image: str) -> AwsError:
+    return AwsError("InvalidAMIID.Malformed", f'Invalid id: "{image}" (expecting "ami-...")')
+
+
+def key_unknown(name: str) -> AwsError:
+    return AwsError("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
+
+
+def type_unknown(name: str) -> AwsError:
+    return invalid_value(f"Invalid value '{name}' for InstanceType.")
+
+
+def wrong_state(instance: str, wanted: str) -> AwsError:
+    """`wanted` is a participle: started, stopped, rebooted."""
+    return AwsError(
+        "IncorrectInstanceState",
+        f"The instance '{instance}' is not in a state from which it can be {wanted}.",
+    )
+
+
+def instance_not_ready(instance: str) -> AwsError:
+    return AwsError("IncorrectState", f"Instance '{instance}' is not 'running' or 'stopped'.")
+
+
+def termination_protected(instance: str) -> AwsError:
+    return AwsError(
+        "OperationNotPermitted",
+        f"The instance '{instance}' may not be terminated. Modify its 'disableApiTermination' "
+        "instance attribute and try again.",
+    )
+
+
+# Routes and rules
+
+
+def route_exists(destination: str) -> AwsError:
+    return AwsError("RouteAlreadyExists", f"The route identified by {destination} already exists.")
+
+
+def main_table(table: str) -> AwsError:
+    return dependency("routeTable", table)
+
+
+def unknown_protocol(protocol: str) -> AwsError:
+    return invalid_value(f"Invalid value '{protocol}' for IP protocol. Unknown protocol.")

@@ -1,0 +1,403 @@
+"""Images, key pairs and instances: launch, states, termination."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.models.instances import InstanceState
+
+from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2.elastic import ElasticIps
+from pileus.vpc.ec2.filters import IMAGE, INSTANCE, KEY_PAIR, select
+from pileus.vpc.ec2.objects import Instance, Interface
+from pileus.vpc.ec2.settings import CatalogueImage
+from pileus.vpc.state import InstanceState as StateName
+
+Change = tuple[Instance, InstanceState]
+
+
+class Instances(ElasticIps):
+    """Instances whose states are the machine layer's to report."""
+
+    # Images and key pairs
+
+    def register_catalogue_image(self, image: CatalogueImage) -> str:
+        """Offer a public image; its id depends on its name alone. Returns the id."""
+        id = f"ami-{hashlib.sha256(image.name.encode()).hexdigest()[:17]}"
+        ami = Ami(
+            self,
+            id,
+            name=image.name,
+            owner_id=image.owner,
+            public=True,
+            virtualization_type="hvm",
+            architecture="x86_64",
+            hypervisor="xen",
+            root_device_type="ebs",
+            root_device_name="/dev/xvda",
+            region_name=f"{self.region_name}a",
+        )
+        ami.root_gib = image.root_gib
+        self.amis[id] = ami
+        return id
+
+    def describe_images(
+        self,
+        ami_ids: Sequence[str] | None = None,
+        filters: Any = None,
+        exec_users: Sequence[str] | None = None,
+        owners: Sequence[str] | None = None,
+    ) -> list[Any]:
+        for id in ami_ids or ():
+            self.image(id)
+        found = super().describe_images(ami_ids, None, exec_users, owners)
+        return select(found, filters, IMAGE)
+
+    def image(self, id: str) -> Any:
+        """An image by its id. Raises InvalidAMIID.NotFound or InvalidAMIID.Malformed."""
+        if not id.startswith("ami-"):
+            raise errors.image_malformed(id)
+        if id not in self.amis:
+            raise errors.image_unknown(id)
+        return self.amis[id]
+
+    def describe_key_pairs(self, key_names: Sequence[str], filters: Any = None) -> list[Any]:
+        for name in key_names:
+            if name not in self.key_pairs:
+                raise errors.key_unknown(name)
+        return select(super().describe_key_pairs(key_names), filters, KEY_PAIR)
+
+    # Launch
+
+    def launch(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+        """RunInstances: the reservation, the former one where the ClientToken repeats.
+
+        `request` holds the parameters by AWS's names, `options` moto's own for the launch. All
+        checks come before the first change.
+        """
+        token = request.get("ClientToken")
+        if token and token in self._launched:
+            print_, reservation = self._launched[token]
+            if print_ != _fingerprint(request):
+                raise errors.idempotent_mismatch()
+            return reservation
+        count = int(request["MaxCount"])
+        if not 1 <= int(request["MinCount"]) <= count:
+            raise errors.invalid_value("MinCount must be from 1 to MaxCount")
+        image = self.image(str(request.get("ImageId") or ""))
+        instance_type = str(request.get("InstanceType") or "m1.small")
+        if instance_type not in INSTANCE_TYPES:
+            raise errors.type_unknown(instance_type)
+        key = request.get("KeyName")
+        if key and key not in self.key_pairs:
+            raise errors.key_unknown(key)
+        specs = self._checked_specs(request, instance_type, count)
+        reservation = self._launch_each(image, count, specs, options)
+        for instance in reservation.instances:
+            instance.public_key = self.key_pairs[key].public_key.strip() if key else None
+            cpu = request.get("CpuOptions") or {}
+            instance.nested_virtualization = cpu.get("NestedVirtualization") == "enabled"
+            instance.root_gib = _root_gib(request, image)
+        if token:
+            self._launched[token] = (_fingerprint(request), reservation)
+        return reservation
+
+    @property
+    def _launched(self) -> dict[str, tuple[str, Any]]:
+        found: dict[str, tuple[str, Any]] = self.__dict__.setdefault("_tokens", {})
+        return found
+
+    def _checked_specs(
+        self, request: Mapping[str, Any], instance_type: str, count: int
+    ) -> list[dict[str, Any]]:
+        """What each NIC is to be; one made of the instance's own parameters when none is listed."""
+        listed = [dict(spec) for spec in request.get("NetworkInterfaces") or ()]
+        own = [
+            name
+            for name in ("SubnetId", "PrivateIpAddress", "SecurityGroupIds", "SecurityGroups")
+            if request.get(name)
+        ]
+        if listed and own:
+            raise errors.invalid_combination(
+                "Network interfaces and an instance-level subnet ID, private address or security "
+                "groups may not be specified on the same request"
+            )
+        if request.get("SecurityGroups"):
+            raise errors.no_default_vpc()
+        specs = listed or [
+            {
+                "DeviceIndex": 0,
+                "SubnetId": request.get("SubnetId"),
+                "PrivateIpAddress": request.get("PrivateIpAddress"),
+                "Groups": request.get("SecurityGroupIds") or [],
+            }
+        ]
+        self._check_indexes(specs)
+        for spec in specs:
+            self._check_spec(spec, count)
+        self._check_together(specs, instance_type)
+        return specs
+
+    def _check_indexes(self, specs: Sequence[Mapping[str, Any]]) -> None:
+        indexes = [int(spec.get("DeviceIndex", -1)) for spec in specs]
+        if -1 in indexes:
+            raise errors.missing_parameter("DeviceIndex")
+        if 0 not in indexes:
+            raise errors.invalid_value(
+                "When specifying network interfaces, you must include a device at index 0."
+            )
+        if len(set(indexes)) != len(indexes):
+            raise errors.invalid_value("Each network interface requires a unique device index.")
+
+    def _check_spec(self, spec: Mapping[str, Any], count: int) -> None:
+        if spec.get("AssociatePublicIpAddress"):
+            raise errors.unsupported("public addresses other than Elastic IPs")
+        id = spec.get("NetworkInterfaceId")
+        if id:
+            if count > 1:
+                raise errors.invalid_combination(
+                    "A network interface ID may not be specified for more than one instance"
+                )
+            if self.get_network_interface(id).attachment_id:
+                raise errors.interface_in_use(id)
+            if any(spec.get(name) for name in ("SubnetId", "PrivateIpAddress", "Groups")):
+                raise errors.invalid_combination(
+                    "A network interface may not specify a network interface ID and a subnet, "
+                    "address or group"
+                )
+            return
+        if not spec.get("SubnetId"):
+            raise errors.no_default_vpc()
+        subnet = self.get_subnet(spec["SubnetId"])
+        self.groups_in(subnet.vpc_id, spec.get("Groups") or ())
+        named = [entry["PrivateIpAddress"] for entry in spec.get("PrivateIpAddresses") or ()]
+        named += [spec["PrivateIpAddress"]] if spec.get("PrivateIpAddress") else []
+        if named and count > 1:
+            raise errors.invalid_combination(
+                "A private IP address may not be specified for more than one instance"
+            )
+        if any(one in self.taken(subnet) for one in self.checked_addresses(subnet, named)):
+            raise errors.address_in_use()
+
+    def _check_together(self, specs: Sequence[Mapping[str, Any]], instance_type: str) -> None:
+        made = [self.enis.get(spec.get("NetworkInterfaceId")) for spec in specs]
+        ids = [interface.id for interface in made if interface]
+        if len(set(ids)) != len(ids):
+            raise errors.interface_in_use(ids[0])
+        subnets = [
+            interface.subnet if interface else self.get_subnet(spec["SubnetId"])
+            for spec, interface in zip(specs, made, strict=True)
+        ]
+        if len({subnet.vpc_id for subnet in subnets}) > 1:
+            raise errors.different_networks("interfaces", "an instance")
+        if len({subnet.availability_zone for subnet in subnets}) > 1:
+            raise errors.other_zone()
+        limits = INSTANCE_TYPES[instance_type]["NetworkInfo"]
+        if len(specs) > limits["MaximumNetworkInterfaces"]:
+            raise errors.attachment_limit(len(specs), instance_type)
+        self.check_limits(instance_type, [interface for interface in made if interface])
+
+    def _launch_each(
+        self,
+        image: Any,
+        count: int,
+        specs: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """moto launches, with interfaces that exist already: it would make others its own way."""
+        whole = None
+        for index in range(count):
+            nics, zone = self._nics(specs)
+            reservation = super().run_instances(
+                image.id,
+                1,
+                options["user_data"],
+                [],
+                **{**options["launch"], "nics": nics, "placement": zone},
+            )
+            whole = whole or reservation
+            (instance,) = reservation.instances
+            if reservation is not whole:
+                self.reservations.pop(reservation.id)
+                whole.instances.append(instance)
+            own = Instance.adopt(instance, whole.id)
+            own.ami_launch_index = index
+            own.enter("running" if self.settings.settle_at_once else "pending")
+        return whole
+
+    def _nics(self, specs: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+        nics = []
+        for spec in specs:
+            interface = self._made(spec)
+            nics.append(
+                {"DeviceIndex": int(spec["DeviceIndex"]), "NetworkInterfaceId": interface.id}
+            )
+        zone: str = interface.availability_zone
+        return nics, zone
+
+    def _made(self, spec: Mapping[str, Any]) -> Interface:
+        if spec.get("NetworkInterfaceId"):
+            found: Interface = self.get_network_interface(spec["NetworkInterfaceId"])
+            found.delete_on_termination = bool(spec.get("DeleteOnTermination", False))
+            return found
+        made = self.create_network_interface(
+            spec["SubnetId"],
+            spec.get("PrivateIpAddress"),
+            spec.get("PrivateIpAddresses"),
+            spec.get("Groups"),
+            spec.get("Description"),
+            secondary_ips_count=spec.get("SecondaryPrivateIpAddressCount"),
+        )
+        # What a launch makes, termination removes, unless told otherwise. [API_RunInstances]
+        made.delete_on_termination = bool(spec.get("DeleteOnTermination", True))
+        return made
+
+    # Reading
+
+    def describe_instances(self, filters: Any = None) -> list[Any]:
+        return self._reservations_of(self.all_instances(), filters)
+
+    def get_reservations_by_instance_ids(
+        self, instance_ids: Sequence[str], filters: Any = None
+    ) -> list[Any]:
+        return self._reservations_of(self.get_multi_instances_by_id(instance_ids), filters)
+
+    def _reservations_of(self, instances: Sequence[Instance], filters: Any) -> list[Any]:
+        wanted = select(instances, filters, INSTANCE)
+        reservations = self.all_reservations()
+        for reservation in reservations:
+            reservation.instances = [one for one in reservation.instances if one in wanted]
+        return [reservation for reservation in reservations if reservation.instances]
+
+    def describe_instance_status(
+        self, instance_ids: Sequence[str], include_all_instances: bool, filters: Any
+    ) -> list[Instance]:
+        instances = (
+            self.get_multi_instances_by_id(instance_ids) if instance_ids else self.all_instances()
+        )
+        named = {entry["name"]: entry["values"] for entry in filters or ()}
+        found: list[Instance] = select(instances, named, INSTANCE)
+        return [one for one in found if include_all_instances or one.state == "running"]
+
+    # States
+
+    def start_instances(self, instance_ids: Sequence[str]) -> list[Change]:
+        return self._transit(
+            instance_ids, "started", {"stopped": "pending"}, ("running", "pending")
+        )
+
+    def stop_instances(self, instance_ids: Sequence[str]) -> list[Change]:
+        begin = {"running": "stopping", "pending": "stopping"}
+        return self._transit(instance_ids, "stopped", begin, ("stopped", "stopping"))
+
+    def terminate_instances(self, instance_ids: Sequence[str]) -> list[Change]:
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            if instance.disable_api_termination:
+                raise errors.termination_protected(instance.id)
+        live = ("pending", "running", "stopping", "stopped")
+        begin = dict.fromkeys(live, "shutting-down")
+        return self._transit(instance_ids, "terminated", begin, ("shutting-down", "terminated"))
+
+    def reboot_instances(self, instance_ids: Sequence[str]) -> list[Instance]:
+        instances: list[Instance] = self.get_multi_instances_by_id(instance_ids)
+        for instance in instances:
+            if instance.state != "running":
+                raise errors.wrong_state(instance.id, "rebooted")
+        for instance in instances:
+            instance.reboots += 1
+        return instances
+
+    def _transit(
+        self,
+        ids: Sequence[str],
+        participle: str,
+        begin: Mapping[str, str],
+        already: Sequence[str],
+    ) -> list[Change]:
+        """Begin a change of state for all instances, or refuse for all."""
+        instances: list[Instance] = self.get_multi_instances_by_id(ids)
+        for instance in instances:
+            if instance.state not in (*begin, *already):
+                raise errors.wrong_state(instance.id, participle)
+        changes = []
+        for instance in instances:
+            next_state = begin.get(instance.state, instance.state)
+            changes.append((instance, instance.enter(next_state, _reason(next_state))))
+        if self.settings.settle_at_once:
+            for instance in instances:
+                self.settle(instance.id, SETTLED[instance.state])
+        return changes
+
+    def settle(self, instance_id: str, state: StateName, reason: str | None = None) -> None:
+        """The machine layer's report: an instance is now in this state.
+
+        Interfaces of a terminated instance are freed, or deleted where DeleteOnTermination says so.
+        Raises InvalidInstanceID.NotFound.
+        """
+        instance: Instance = self.get_instance(instance_id)
+        if instance.state == "terminated":
+            return
+        if state == "terminated":
+            self._free_interfaces(instance)
+            instance.terminate()
+        instance.enter(state, reason or _reason(state))
+
+    def _free_interfaces(self, instance: Instance) -> None:
+        for interface in list(instance.nics.values()):
+            instance.detach_eni(interface)
+            if interface.delete_on_termination:
+                self.delete_network_interface(interface.id)
+
+    def modify_instance_attribute(self, instance_id: str, key: str, value: Any) -> Instance:
+        instance: Instance = self.get_instance(instance_id)
+        if key == "source_dest_check" and len(instance.nics) > 1:
+            raise errors.several_interfaces(instance_id)
+        if key in ("instance_type", "user_data") and instance.state != "stopped":
+            raise errors.AwsError(
+                "IncorrectInstanceState",
+                f"The instance '{instance_id}' is not in the 'stopped' state.",
+            )
+        changed: Instance = super().modify_instance_attribute(instance_id, key, value)
+        return changed
+
+    def modify_instance_security_groups(
+        self, instance_id: str, new_group_id_list: Sequence[str]
+    ) -> Instance:
+        instance: Instance = self.get_instance(instance_id)
+        if len(instance.nics) > 1:
+            raise errors.several_interfaces(instance_id)
+        instance.security_groups = self.groups_in(str(instance.vpc_id), new_group_id_list)
+        return instance
+
+
+SETTLED: Mapping[str, StateName] = {
+    "pending": "running",
+    "running": "running",
+    "stopping": "stopped",
+    "stopped": "stopped",
+    "shutting-down": "terminated",
+    "terminated": "terminated",
+}
+
+
+def _root_gib(request: Mapping[str, Any], image: Any) -> int:
+    for mapping in request.get("BlockDeviceMappings") or ():
+        size = (mapping.get("Ebs") or {}).get("VolumeSize")
+        if mapping.get("DeviceName") == image.root_device_name and size:
+            return int(size)
+    return int(image.root_gib)
+
+
+def _reason(state: str) -> str | None:
+    by_user = "Client.UserInitiatedShutdown: User initiated shutdown"
+    return None if state in ("pending", "running") else by_user
+
+
+def _fingerprint(request: Mapping[str, Any]) -> str:
+    text = json.dumps(request, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

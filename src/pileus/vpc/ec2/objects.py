@@ -1,0 +1,267 @@
+"""Resources as AWS shows them, where moto's own objects say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from typing import Any
+
+from moto.ec2.models.elastic_ip_addresses import ElasticAddress as MotoAddress
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface as MotoInterface
+from moto.ec2.models.instances import Instance as MotoInstance
+from moto.ec2.models.instances import InstanceState, StateReason
+from moto.ec2.models.route_tables import Route as MotoRoute
+from moto.ec2.utils import random_eip_association_id, random_mac_address
+
+# A serving region numbers its own router with this one; no interface may have it.
+ROUTER_MAC = "02:00:00:00:00:01"
+
+
+def _unused_mac(backend: Any) -> str:
+    used = {ROUTER_MAC, *(interface.mac_address for interface in backend.enis.values())}
+    while (mac := str(random_mac_address())) in used:
+        pass
+    return mac
+
+
+class Interface(MotoInterface):  # type: ignore[misc]
+    """An interface whose addresses each carry their own Elastic IP."""
+
+    def __init__(
+        self,
+        backend: Any,
+        subnet: Any,
+        addresses: Sequence[IPv4Address],
+        groups: Sequence[str],
+        description: str | None,
+    ) -> None:
+        """`addresses` has the primary first; everything was checked before."""
+        entries = [
+            {"Primary": position == 0, "PrivateIpAddress": str(address)}
+            for position, address in enumerate(addresses)
+        ]
+        super().__init__(
+            backend,
+            subnet,
+            str(addresses[0]),
+            entries,
+            group_ids=list(groups),
+            description=description,
+        )
+        self.mac_address: str = _unused_mac(backend)
+
+    @property
+    def addresses(self) -> list[IPv4Address]:
+        """Registered addresses, primary first."""
+        return [IPv4Address(entry["PrivateIpAddress"]) for entry in self.private_ip_addresses]
+
+    def entry(self, address: IPv4Address) -> dict[str, Any]:
+        """The API's record of one address. Raises KeyError when it is not this interface's."""
+        for entry in self.private_ip_addresses:
+            if entry["PrivateIpAddress"] == str(address):
+                found: dict[str, Any] = entry
+                return found
+        raise KeyError(address)
+
+    def add(self, address: IPv4Address) -> None:
+        """Register one more secondary address."""
+        self.private_ip_addresses.append({"Primary": False, "PrivateIpAddress": str(address)})
+
+    def remove(self, address: IPv4Address) -> None:
+        """Take a secondary address off."""
+        self.private_ip_addresses.remove(self.entry(address))
+
+    @property
+    def association(self) -> dict[str, Any]:
+        """The Elastic IP of the primary address, or nothing."""
+        found: dict[str, Any] = self.private_ip_addresses[0].get("Association", {})
+        return found
+
+    @property
+    def instance_private_ip_address_list(self) -> list[dict[str, Any]]:
+        """DescribeInstances shows the same records as DescribeNetworkInterfaces."""
+        entries: list[dict[str, Any]] = self.private_ip_addresses
+        return entries
+
+    @property
+    def group_set(self) -> list[Any]:
+        """Groups are the interface's own; an instance adds none."""
+        groups: list[Any] = self._group_set
+        return groups
+
+
+class Address(MotoAddress):  # type: ignore[misc]
+    """An Elastic IP, bound to one private address of one interface or to nothing."""
+
+    eni: Interface | None
+    private: IPv4Address | None = None
+
+    def bind(self, interface: Interface, private: IPv4Address) -> None:
+        """Associate; whatever was bound to the private address before must be unbound."""
+        self.eni = interface
+        self.private = private
+        self.association_id = random_eip_association_id()
+        self.show()
+
+    def show(self) -> None:
+        """Write this address into the record of the private address it is bound to, if any."""
+        if self.eni is None or self.private is None:
+            return
+        self.eni.entry(self.private)["Association"] = {
+            "AllocationId": self.allocation_id,
+            "AssociationId": self.association_id,
+            "IpOwnerId": self.ec2_backend.account_id,
+            "PublicDnsName": self.public_dns_name,
+            "PublicIp": self.public_ip,
+        }
+        if self.private == self.eni.addresses[0]:
+            self.eni.public_ip = self.public_ip
+
+    def unbind(self) -> None:
+        """Disassociate. Does nothing when it is not bound."""
+        if self.eni is None or self.private is None:
+            return
+        if self.private == self.eni.addresses[0]:
+            self.eni.public_ip = None
+        self.eni.entry(self.private).pop("Association", None)
+        self.eni = self.private = self.association_id = None
+
+    @property
+    def public_dns_name(self) -> str:
+        """As AWS names its public addresses. [VPC user guide, DNS attributes]"""
+        region = self.ec2_backend.region_name
+        zone = "compute-1" if region == "us-east-1" else f"{region}.compute"
+        return f"ec2-{self.public_ip.replace('.', '-')}.{zone}.amazonaws.com"
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance that has it now: the interface may be attached later, or elsewhere."""
+        instance = self.eni.instance if self.eni else None
+        return instance.id if instance else None
+
+    @property
+    def network_interface_id(self) -> str | None:
+        return self.eni.id if self.eni else None
+
+    @property
+    def private_ip_address(self) -> str | None:
+        return str(self.private) if self.private else None
+
+
+CODES = {
+    "pending": 0,
+    "running": 16,
+    "shutting-down": 32,
+    "terminated": 48,
+    "stopping": 64,
+    "stopped": 80,
+}
+"""Codes of the instance states. [EC2 API reference, InstanceState]"""
+
+
+class Instance(MotoInstance):  # type: ignore[misc]
+    """An instance that goes through AWS's states and frees its interfaces when it ends.
+
+    moto makes its instances itself; `adopt` turns one into this class.
+    """
+
+    public_key: str | None
+    reservation_id: str
+    nested_virtualization: bool
+    _state: InstanceState
+    reboots: int
+    hostname: str
+    root_gib: int
+
+    @classmethod
+    def adopt(cls, instance: MotoInstance, reservation_id: str) -> Instance:
+        """Make an instance that moto has just launched one of ours."""
+        own: Instance = instance
+        own.__class__ = cls
+        own.reservation_id = reservation_id
+        own.reboots = 0
+        own.nested_virtualization = False
+        own.public_key = None
+        own.hostname = "ip-" + str(own.nics[0].private_ip_address).replace(".", "-")
+        return own
+
+    def __del__(self) -> None:
+        """moto returns addresses to a pool of its own here; ours are the interfaces'."""
+
+    def enter(self, state: str, reason: str | None = None) -> InstanceState:
+        """Change state; returns the former one. Raises KeyError for a state that AWS has not."""
+        former = InstanceState(self._state.name, self._state.code)
+        self._state = InstanceState(state, CODES[state])
+        self.state_reason = StateReason(reason, reason.partition(":")[0]) if reason else None
+        return former
+
+    @property
+    def primary(self) -> Interface | None:
+        """The interface at device index 0, or None once the instance is terminated."""
+        found: Interface | None = self.nics.get(0)
+        return found
+
+    @property
+    def security_groups(self) -> list[Any]:
+        return self.primary.group_set if self.primary else []
+
+    @security_groups.setter
+    def security_groups(self, groups: list[Any]) -> None:
+        if self.primary:
+            self.primary._group_set = groups
+
+    @property
+    def source_dest_check(self) -> bool:
+        return self.primary is None or bool(self.primary.source_dest_check)
+
+    @source_dest_check.setter
+    def source_dest_check(self, value: bool) -> None:
+        if self.primary:
+            self.primary.source_dest_check = value
+
+    @property
+    def private_ip(self) -> str | None:
+        return str(self.primary.private_ip_address) if self.primary else None
+
+    private_ip_address = private_ip
+
+    @property
+    def private_dns_name(self) -> str:
+        if self.primary is None:
+            return ""
+        name: str = super().private_dns_name
+        return name
+
+    @property
+    def public_ip(self) -> str | None:
+        return self.primary.public_ip if self.primary else None
+
+    public_ip_address = public_ip
+
+
+class Route(MotoRoute):  # type: ignore[misc]
+    """A route that knows when its target is gone. `adopt` turns moto's into this class."""
+
+    @classmethod
+    def adopt(cls, route: MotoRoute) -> Route:
+        own: Route = route
+        own.__class__ = cls
+        return own
+
+    @property
+    def instance_id(self) -> str | None:
+        instance = self.interface.instance if self.interface else self.instance
+        return instance.id if instance else None
+
+    @property
+    def state(self) -> str:
+        """Blackhole when the gateway is detached, or the interface on no running instance."""
+        backend = self.route_table.ec2_backend
+        if self.local:
+            return "active"
+        if self.interface:
+            instance = self.interface.instance
+            there = self.interface.id in backend.enis and instance is not None
+            return "active" if there and instance.state in ("pending", "running") else "blackhole"
+        attached = self.gateway is not None and getattr(self.gateway, "vpc", None) is not None
+        return "active" if attached else "blackhole"

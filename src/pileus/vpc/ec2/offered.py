@@ -1,0 +1,99 @@
+"""What the simulated region's EC2 API offers: these actions, without these parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+READING = frozenset(
+    [
+        "DescribeAccountAttributes",
+        "DescribeAddresses",
+        "DescribeAvailabilityZones",
+        "DescribeDhcpOptions",
+        "DescribeImages",
+        "DescribeInstanceAttribute",
+        "DescribeInstanceCreditSpecifications",
+        "DescribeInstanceStatus",
+        "DescribeInstanceTypeOfferings",
+        "DescribeInstanceTypes",
+        "DescribeInstances",
+        "DescribeInternetGateways",
+        "DescribeKeyPairs",
+        "DescribeNetworkAcls",
+        "DescribeNetworkInterfaceAttribute",
+        "DescribeNetworkInterfaces",
+        "DescribeRegions",
+        "DescribeRouteTables",
+        "DescribeSecurityGroupRules",
+        "DescribeSecurityGroups",
+        "DescribeSubnets",
+        "DescribeTags",
+        "DescribeVolumes",
+        "DescribeVpcAttribute",
+        "DescribeVpcs",
+    ]
+)
+CHANGING = frozenset(
+    [
+        "AllocateAddress",
+        "AssignPrivateIpAddresses",
+        "AssociateAddress",
+        "AssociateRouteTable",
+        "AttachInternetGateway",
+        "AttachNetworkInterface",
+        "AuthorizeSecurityGroupEgress",
+        "AuthorizeSecurityGroupIngress",
+        "CreateInternetGateway",
+        "CreateKeyPair",
+        "CreateNetworkInterface",
+        "CreateRoute",
+        "CreateRouteTable",
+        "CreateSecurityGroup",
+        "CreateSubnet",
+        "CreateTags",
+        "CreateVpc",
+        "DeleteInternetGateway",
+        "DeleteKeyPair",
+        "DeleteNetworkInterface",
+        "DeleteRoute",
+        "DeleteRouteTable",
+        "DeleteSecurityGroup",
+        "DeleteSubnet",
+        "DeleteTags",
+        "DeleteVpc",
+        "DetachInternetGateway",
+        "DetachNetworkInterface",
+        "DisassociateAddress",
+        "DisassociateRouteTable",
+        "ImportKeyPair",
+        "ModifyInstanceAttribute",
+        "ModifyInstanceMetadataOptions",
+        "ModifyNetworkInterfaceAttribute",
+        "ModifySubnetAttribute",
+        "ModifyVpcAttribute",
+        "RebootInstances",
+        "ReleaseAddress",
+        "ReplaceRoute",
+        "ReplaceRouteTableAssociation",
+        "RevokeSecurityGroupEgress",
+        "RevokeSecurityGroupIngress",
+        "RunInstances",
+        "StartInstances",
+        "StopInstances",
+        "TerminateInstances",
+        "UnassignPrivateIpAddresses",
+    ]
+)
+
+NOT_OFFERED: Mapping[str, frozenset[str]] = {
+    "CreateVpc": frozenset({"AmazonProvidedIpv6CidrBlock", "Ipv6CidrBlock", "Ipv4IpamPoolId"}),
+    "CreateSubnet": frozenset({"Ipv6CidrBlock", "Ipv6Native", "Ipv4IpamPoolId"}),
+    "CreateNetworkInterface": frozenset({"Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes"}),
+    "AssignPrivateIpAddresses": frozenset({"Ipv4Prefixes", "Ipv4PrefixCount"}),
+    "UnassignPrivateIpAddresses": frozenset({"Ipv4Prefixes"}),
+    "RunInstances": frozenset(
+        {"LaunchTemplate", "IamInstanceProfile", "Ipv6AddressCount", "Ipv6Addresses"}
+        | {"InstanceMarketOptions"}
+    ),
+}
+"""Parameters that would be ignored: refusing them is better than a region that pretends."""

@@ -1,0 +1,214 @@
+"""The EC2 endpoint of a simulated region: HTTP on loopback, one call at a time.
+
+A changing call and what follows from it (the wire, the machines) are one: the call returns when
+`on_change` has taken the new state, as a whole. When `on_change` fails, the caller gets AWS's
+InternalError, the traceback goes to the log, and the next call brings the state again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+from xml.sax.saxutils import escape
+
+from moto.core.exceptions import ServiceException
+from moto.core.request import Request
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
+
+from pileus.model.errors import UserError
+from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2.actions import Actions, Answer, refusal
+from pileus.vpc.ec2.backend import Backend
+from pileus.vpc.ec2.offered import CHANGING
+from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
+from pileus.vpc.ec2.snapshot import snapshot
+from pileus.vpc.state import InstanceState, RegionState
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+"""The only address this ever listens on: whoever reaches it starts machines as root."""
+
+MAX_BODY = 1 << 20
+_SCOPE = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=[\w./-]+/\d{8}/"
+    r"(?P<region>[\w-]+)/(?P<service>[\w-]+)/aws4_request"
+)
+
+OnChange = Callable[[RegionState], None]
+
+
+class Ec2Server:
+    """A region and its endpoint. `on_change` runs in the thread of the call that caused it."""
+
+    def __init__(self, settings: Ec2Settings, on_change: OnChange) -> None:
+        self._settings = settings
+        self._backend = Backend(settings)
+        self._on_change = on_change
+        self._turn = threading.RLock()
+        self._published: RegionState | None = snapshot(self._backend)
+        self._publishing = False
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Listen and serve in a thread. Raises UserError when the port is taken."""
+        try:
+            self._server = make_server(
+                LOOPBACK, self._settings.port, self._wsgi, threaded=True, request_handler=_Quiet
+            )
+        except (OSError, SystemExit) as error:
+            raise UserError(
+                f"port {self._settings.port} of {LOOPBACK} is in use",
+                hint="end the program that listens there, or choose another port",
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="ec2-endpoint", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving. Calls under way end first. Idempotent."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        with self._turn:
+            self._server = self._thread = None
+
+    @property
+    def url(self) -> str:
+        """For boto3's `endpoint_url`. Raises RuntimeError before `start`."""
+        if self._server is None:
+            raise RuntimeError("the endpoint is not started")
+        return f"http://{LOOPBACK}:{self._server.server_port}"
+
+    # What the rest of the simulated VPC asks for
+
+    def state(self) -> RegionState:
+        """What exists now."""
+        with self._turn:
+            return snapshot(self._backend)
+
+    def settle_instance(
+        self, instance_id: str, state: InstanceState, reason: str | None = None
+    ) -> None:
+        """Report an instance's state: pending → running, stopping → stopped, and so on.
+
+        `reason` is AWS's form "Code: message", for example "Server.InternalError: no boot in time".
+        May be called from any thread, from within `on_change` too; then the change is published
+        when that call of `on_change` has returned. Raises ServiceException for an unknown id, and
+        what `on_change` raises.
+        """
+        with self._turn:
+            self._backend.settle(instance_id, state, reason)
+            self._publish()
+
+    def register_image(self, image: CatalogueImage) -> str:
+        """Offer one more image; returns its id."""
+        with self._turn:
+            return self._backend.register_catalogue_image(image)
+
+    def _publish(self) -> None:
+        """Hand on the state where it differs from what was taken last, until it does not."""
+        if self._publishing:
+            return
+        self._publishing = True
+        try:
+            while (state := snapshot(self._backend)) != self._published:
+                self._published = None
+                self._on_change(state)
+                self._published = state
+        finally:
+            self._publishing = False
+
+    # HTTP
+
+    def _wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request_id = str(uuid.uuid4())
+        status, body = self._handle(environ, request_id)
+        response = Response(body, status, mimetype="text/xml")
+        response.headers["x-amzn-RequestId"] = request_id
+        return response(environ, start_response)
+
+    def _handle(self, environ: dict[str, Any], request_id: str) -> Answer:
+        try:
+            return self._dispatch(Request(environ), request_id)
+        except ServiceException as error:
+            status = getattr(error, "status", 400)
+            return int(status), refusal(error.code, error.message, request_id)
+        except NotImplementedError:
+            log.exception("an action that is not there")
+            unknown = errors.unsupported("this combination of parameters")
+            return unknown.status, refusal(unknown.code, unknown.message, request_id)
+        except HTTPException as error:
+            bad = errors.AwsError("InvalidRequest", "The request received was invalid")
+            return int(error.code or 400), refusal(bad.code, bad.message, request_id)
+        except Exception:
+            log.exception("a call failed")
+            fault = errors.internal()
+            return fault.status, refusal(fault.code, fault.message, request_id)
+
+    def _dispatch(self, request: Request, request_id: str) -> Answer:
+        self._check_origin(request)
+        if (request.content_length or 0) > MAX_BODY:
+            raise errors.AwsError("RequestEntityTooLarge", "The request is too large", 413)
+        service = self._signed_for(request)
+        if service == "sts":
+            return self._sts(request, request_id)
+        with self._turn:
+            try:
+                return Actions(self._backend).answer(request)
+            finally:
+                # A refused call too may have changed something before it was refused.
+                if request.values.get("Action") in CHANGING:
+                    self._publish()
+
+    def _check_origin(self, request: Request) -> None:
+        """Only who means this endpoint gets in: no web page by a name that points to loopback."""
+        host = request.host.rpartition(":")[0] or request.host
+        if host not in (LOOPBACK, "localhost") or "Origin" in request.headers:
+            raise errors.auth_failure("The request does not come from a program on this machine")
+
+    def _signed_for(self, request: Request) -> str:
+        """The service a request is signed for. Signatures are not verified: keys are the user's."""
+        scope = _SCOPE.match(request.headers.get("Authorization", ""))
+        if scope is None:
+            raise errors.auth_failure(
+                "AWS was not able to validate the provided access credentials"
+            )
+        if scope["region"] != self._settings.region:
+            raise errors.auth_failure(
+                f"Credential should be scoped to a valid region, not '{scope['region']}'."
+            )
+        if scope["service"] not in ("ec2", "sts"):
+            raise errors.unsupported(f"the service {scope['service']}")
+        return scope["service"]
+
+    def _sts(self, request: Request, request_id: str) -> Answer:
+        if request.values.get("Action") != "GetCallerIdentity":
+            raise errors.unsupported("other STS actions than GetCallerIdentity")
+        account = escape(self._settings.account)
+        return 200, (
+            '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+            f"<GetCallerIdentityResult><Arn>arn:aws:iam::{account}:root</Arn>"
+            f"<UserId>{account}</UserId><Account>{account}</Account></GetCallerIdentityResult>"
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+            "</GetCallerIdentityResponse>"
+        )
+
+
+class _Quiet(WSGIRequestHandler):
+    """Requests are not logged: parameters may hold user data."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
