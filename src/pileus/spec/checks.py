@@ -1,0 +1,321 @@
+"""What must hold between the values of a spec. Pure: a spec in, findings out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
+
+from pileus.model.addresses import LINK_LOCAL, reserved_addresses
+from pileus.spec.schema import MIN_ROOT_GIB, UNSET, Server, Spec, TenantNetwork
+from pileus.spec.source import Path
+
+RELEASES = ("2025.1",)
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+"""What a host name may be [RFC 1123], shorter, in lower case, and beginning with a letter."""
+RESERVED_NAMES = {"controller": "`pileus ssh controller` is the machine itself"}
+ANYWHERE = IPv4Network("0.0.0.0/0")
+SMALLEST_SUBNET = 28
+"""Of a VPC and of its subnets; the largest is /16. [AWS VPC user guide, VPC and subnet sizing]"""
+LARGEST_SUBNET = 16
+SMALLEST_TENANT_NETWORK = 29
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong at a path. `about` are the other values it follows from."""
+
+    at: Path
+    what: str
+    hint: str
+    about: tuple[Path, ...] = ()
+
+
+def findings(spec: Spec) -> Iterator[Finding]:
+    """Everything wrong in a spec whose single values are right."""
+    yield from _not_built(spec)
+    yield from _sizes(spec)
+    yield from _subnets(spec)
+    yield from _addresses(spec)
+    yield from _names(spec)
+    yield from _servers(spec)
+    yield from _published(spec)
+
+
+def warnings(spec: Spec) -> tuple[str, ...]:
+    """What is allowed but deserves a second look, one sentence each."""
+    if ANYWHERE in spec.underlay.allow_from:
+        return (
+            "allow_from contains 0.0.0.0/0: anyone may try the machine's SSH and the OpenStack "
+            "APIs, which speak plain HTTP",
+        )
+    return ()
+
+
+def _not_built(spec: Spec) -> Iterator[Finding]:
+    if spec.underlay.kind != "aws":
+        yield Finding(
+            ("underlay", "kind"), "`kind: openstack` is not built yet", "write `kind: aws`"
+        )
+    if spec.underlay.endpoint != "simulated":
+        yield Finding(
+            ("underlay", "endpoint"),
+            "`endpoint: aws` is not built yet: nothing was tested on a real account",
+            "write `endpoint: simulated`",
+        )
+    if spec.openstack.network_driver != "ovs":
+        yield Finding(
+            ("openstack", "network_driver"),
+            "`network_driver: ovn` is not built yet",
+            "write `network_driver: ovs`",
+        )
+    if spec.openstack.release not in RELEASES:
+        yield Finding(
+            ("openstack", "release"),
+            f"OpenStack {spec.openstack.release} is not supported",
+            f"supported: {', '.join(RELEASES)}",
+        )
+    if spec.uplink != "mac-clone":
+        yield Finding(
+            ("uplink",), "`uplink: mac-nat` is not built yet", "write `uplink: mac-clone`"
+        )
+    elif spec.floating_ips:
+        yield Finding(
+            ("floating_ips",),
+            "floating IPs cannot work with `uplink: mac-clone`: the cloud below knows one address "
+            "of the provider NIC, and drops what leaves from any other",
+            "write `floating_ips: 0` and publish ports instead",
+            about=(("uplink",),),
+        )
+
+
+def _sizes(spec: Spec) -> Iterator[Finding]:
+    if spec.underlay.root_disk_gib < MIN_ROOT_GIB:
+        yield Finding(
+            ("underlay", "root_disk_gib"),
+            f"a disk of {spec.underlay.root_disk_gib} GiB is too small for OpenStack",
+            f"at least {MIN_ROOT_GIB}",
+        )
+    for key in ("vpc", "management", "provider"):
+        network: IPv4Network = getattr(spec.underlay, key)
+        if not LARGEST_SUBNET <= network.prefixlen <= SMALLEST_SUBNET:
+            yield Finding(
+                ("underlay", key),
+                f"{network} has a size that AWS does not allow",
+                f"/{LARGEST_SUBNET} at most, /{SMALLEST_SUBNET} at least",
+            )
+    for position, tenant in enumerate(spec.networks):
+        if tenant.cidr.prefixlen > SMALLEST_TENANT_NETWORK:
+            yield Finding(
+                ("networks", position, "cidr"),
+                f"{tenant.cidr} is too small for a network",
+                f"/{SMALLEST_TENANT_NETWORK} at least",
+            )
+
+
+def _subnets(spec: Spec) -> Iterator[Finding]:
+    vpc = spec.underlay.vpc
+    for key in ("management", "provider"):
+        subnet: IPv4Network = getattr(spec.underlay, key)
+        if not subnet.subnet_of(vpc):
+            yield Finding(
+                ("underlay", key),
+                f"the {key} subnet {subnet} lies outside the VPC {vpc}",
+                "choose a subnet of the VPC, or a VPC that holds it",
+                about=(("underlay", "vpc"),),
+            )
+    named: list[tuple[str, Path, IPv4Network]] = [
+        ("the management subnet", ("underlay", "management"), spec.underlay.management),
+        ("the provider subnet", ("underlay", "provider"), spec.underlay.provider),
+    ]
+    tenants: list[tuple[str, Path, IPv4Network]] = [
+        (f"network `{tenant.name}`", ("networks", position, "cidr"), tenant.cidr)
+        for position, tenant in enumerate(spec.networks)
+    ]
+    whole_vpc: tuple[str, Path, IPv4Network] = ("the VPC", ("underlay", "vpc"), vpc)
+    pairs = [*combinations(named, 2), *combinations(tenants, 2)]
+    for (one, path_one, first), (other, path_other, second) in [
+        *pairs,
+        *((whole_vpc, tenant) for tenant in tenants),
+    ]:
+        if first.overlaps(second):
+            yield Finding(
+                path_other,
+                f"{other} ({second}) overlaps {one} ({first})",
+                "choose ranges that have no address in common",
+                about=(path_one,),
+            )
+    for what, path, network in [whole_vpc, *tenants]:
+        if network.is_multicast or network.is_loopback or network.overlaps(LINK_LOCAL):
+            yield Finding(
+                path,
+                f"{what} ({network}) lies in a range that hosts cannot use",
+                "choose a private range, such as 192.168.20.0/24",
+            )
+
+
+def _addresses(spec: Spec) -> Iterator[Finding]:
+    underlay = spec.underlay
+    first, last = underlay.allocation_pool
+    provider, pool = ("underlay", "provider"), ("underlay", "allocation_pool")
+    yield from _usable(
+        ("underlay", "management_address"),
+        underlay.management_address,
+        underlay.management,
+        about=("underlay", "management"),
+    )
+    yield from _usable(
+        ("underlay", "registered_address"),
+        underlay.registered_address,
+        underlay.provider,
+        about=provider,
+    )
+    ends = [
+        finding
+        for end in (first, last)
+        for finding in _usable(pool, end, underlay.provider, about=provider)
+    ]
+    yield from ends
+    if not ends and not first <= underlay.registered_address <= last:
+        yield Finding(
+            ("underlay", "registered_address"),
+            f"the registered address {underlay.registered_address} is outside the allocation "
+            f"pool {first}-{last}",
+            "choose a pool that covers it: the router's gateway is given an address of the pool",
+            about=(pool, provider),
+        )
+
+
+def _usable(
+    at: Path, address: IPv4Address, subnet: IPv4Network, *, about: Path
+) -> Iterator[Finding]:
+    if address not in subnet:
+        yield Finding(
+            at,
+            f"{address} lies outside its subnet {subnet}",
+            f"choose an address of {subnet}",
+            about=(about,),
+        )
+    elif address in reserved_addresses(subnet):
+        yield Finding(
+            at,
+            f"{address} is one of the five addresses of {subnet} that AWS keeps for itself",
+            f"choose one from {subnet.network_address + 4} to {subnet.broadcast_address - 1}",
+            about=(about,),
+        )
+
+
+def _names(spec: Spec) -> Iterator[Finding]:
+    named: list[tuple[Path, str]] = [
+        (("cloud",), spec.cloud),
+        *((("networks", i, "name"), network.name) for i, network in enumerate(spec.networks)),
+        *((("servers", i, "name"), server.name) for i, server in enumerate(spec.servers)),
+    ]
+    for path, name in named:
+        if not _NAME.fullmatch(name):
+            yield Finding(
+                path,
+                f"`{name}` cannot be a name",
+                "use a-z, 0-9 and -, beginning with a letter, 32 characters at most",
+            )
+    yield from _repeated("networks", "network", [network.name for network in spec.networks])
+    yield from _repeated("servers", "server", [server.name for server in spec.servers])
+    for position, server in enumerate(spec.servers):
+        if server.name in RESERVED_NAMES:
+            yield Finding(
+                ("servers", position, "name"),
+                f"a server cannot be called `{server.name}`: {RESERVED_NAMES[server.name]}",
+                "choose another name",
+            )
+
+
+def _repeated(key: str, what: str, names: Iterable[str]) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if name in seen:
+            yield Finding(
+                (key, position, "name"),
+                f"there are two {what}s called `{name}`",
+                "give each its own name",
+                about=((key, seen[name], "name"),),
+            )
+        seen.setdefault(name, position)
+
+
+def _servers(spec: Spec) -> Iterator[Finding]:
+    networks = {network.name: network for network in spec.networks}
+    taken: dict[tuple[str, IPv4Address], str] = {}
+    for position, server in enumerate(spec.servers):
+        path: Path = ("servers", position, "fixed_ip")
+        network = networks.get(server.network)
+        if network is None:
+            known = ", ".join(networks) or "none"
+            yield Finding(
+                ("servers", position, "network"),
+                f"server `{server.name}` is on network `{server.network}`, which does not exist"
+                if server.network
+                else f"there is no network for server `{server.name}`",
+                f"networks: {known}",
+                about=(("networks",),),
+            )
+            continue
+        yield from _fixed_ip(path, server, network)
+        key = (server.network, server.fixed_ip)
+        if key in taken and server.fixed_ip != UNSET:
+            yield Finding(
+                path,
+                f"servers `{taken[key]}` and `{server.name}` both have {server.fixed_ip}",
+                "give each its own address",
+            )
+        taken.setdefault(key, server.name)
+
+
+def _fixed_ip(path: Path, server: Server, network: TenantNetwork) -> Iterator[Finding]:
+    address, about = server.fixed_ip, (("networks",),)
+    if address == UNSET:
+        yield Finding(
+            path,
+            f"network `{network.name}` ({network.cidr}) has no free address for `{server.name}`",
+            "choose a larger network",
+            about,
+        )
+    elif address not in network.cidr:
+        yield Finding(
+            path,
+            f"{address} lies outside network `{network.name}` ({network.cidr})",
+            f"choose an address of {network.cidr}, or leave fixed_ip out",
+            about,
+        )
+    elif address in kept_by_neutron(network.cidr):
+        yield Finding(
+            path,
+            f"{address} is the network's own: its first, its router's or its last address",
+            "choose another one, or leave fixed_ip out",
+            about,
+        )
+
+
+def kept_by_neutron(network: IPv4Network) -> frozenset[IPv4Address]:
+    """Addresses that no server can have: the network, the router's interface, broadcast."""
+    start = network.network_address
+    return frozenset({start, start + 1, network.broadcast_address})
+
+
+def _published(spec: Spec) -> Iterator[Finding]:
+    seen: dict[tuple[str, int], tuple[Path, str]] = {}
+    for position, server in enumerate(spec.servers):
+        for index, publication in enumerate(server.publish):
+            path: Path = ("servers", position, "publish", index)
+            key = (publication.protocol, publication.port)
+            if key in seen:
+                first, owner = seen[key]
+                yield Finding(
+                    path,
+                    f"port {publication.port}/{publication.protocol} is published twice, "
+                    f"by `{owner}` and by `{server.name}`",
+                    "choose another port for one of them",
+                    about=(first,),
+                )
+            seen.setdefault(key, (path, server.name))
