@@ -36,7 +36,7 @@ from pileus.vpc.wire.frames import attached, owners
 from pileus.vpc.wire.names import machine_namespace, router_mac
 from pileus.vpc.wire.packets import elastic_pairs
 from pileus.vpc.wire.reconcile import reconcile_vpc, remove_vpc
-from pileus.vpc.wire.report import wire_report
+from pileus.vpc.wire.report import plugged, wire_report
 from pileus.vpc.wire.topology import Uplink
 
 pytestmark = pytest.mark.netns
@@ -120,7 +120,7 @@ class Region:
             netns.remove(name)
 
     def counters(self, nic: Eni) -> dict[str, int]:
-        (report,) = [r for r in wire_report(REGION, self.state) if r.eni == nic.id]
+        (report,) = [r for r in wire_report(REGION, plugged(self.state)) if r.nic.eni == nic.id]
         return {str(code): count for code, count in report.dropped.items()}
 
     def rise(self, nic: Eni, before: dict[str, int]) -> dict[str, int]:
@@ -146,7 +146,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     made = Region(tmp_path_factory.mktemp("region"))
     try:
         made.internet.start()
-        public = made.link.elastic_ips[9]
+        public = made.link.elastic_ips.network_address + 9
         elastic = replace(STATE.elastic_ips["e"], public=public)
         made.become(replace(STATE, elastic_ips={"e": elastic}))
         yield made
@@ -234,6 +234,10 @@ DENIED = {
         ethernet(ALICE.mac, BROADCAST, 0x0806, arp(1, (ALICE.mac, "172.16.10.11"), "172.16.10.11")),
         Code.ARP_SILENT,
     ),
+    "ARP for an unregistered address": (
+        ethernet(ALICE.mac, BROADCAST, 0x0806, arp(1, (ALICE.mac, "172.16.10.11"), "172.16.10.77")),
+        Code.ARP_SILENT,
+    ),
     "IPv6": (ethernet(ALICE.mac, ROUTER, 0x86DD, b"\x60" + b"\0" * 39), Code.NOT_CARRIED),
     "VLAN tag": (
         ethernet(ALICE.mac, ROUTER, 0x8100, b"\0\x05\x08\0" + ipv4("172.16.10.11", "8.8.8.8")),
@@ -285,14 +289,6 @@ def test_the_vpc_answers_arp_with_the_neighbours_own_mac_and_its_routers(region:
     table = region.run(ALICE, "ip", "neigh").stdout
     assert f"172.16.10.12 dev eth0 lladdr {BOB.mac}" in table
     assert f"172.16.10.1 dev eth0 lladdr {ROUTER}" in table
-
-
-def test_the_vpc_is_silent_for_an_unregistered_address(region: Region) -> None:
-    before = region.counters(ALICE)
-    region.run(ALICE, "ping", "-c", "1", "-W", "1", "172.16.10.77")
-    rise = region.rise(ALICE, before)
-    assert set(rise) == {Code.ARP_SILENT}
-    assert rise[Code.ARP_SILENT] >= 1
 
 
 def test_security_groups_are_stateful_and_name_the_side_that_dropped(region: Region) -> None:
@@ -369,7 +365,7 @@ def test_changing_the_state_keeps_counters(region: Region) -> None:
 def test_an_unplugged_machine_is_forgotten_by_the_wire(region: Region) -> None:
     state = region.state
     region.become(replace(state, enis={ALICE.id: ALICE}))
-    assert [report.eni for report in wire_report(REGION, region.state)] == [ALICE.id]
+    assert [nic.eni for nic in plugged(region.state)] == [ALICE.id]
     region.become(state)
 
 
@@ -378,13 +374,13 @@ def test_nothing_simulated_reaches_the_hosts_network(region: Region) -> None:
     inside = f"pileus-{REGION}-internet"
     assert region.run(inside, "ip", "route", "show", "default").stdout == ""
     assert "via" not in region.run(inside, "ip", "route", "get", "1.1.1.1").stdout
-    with pytest.raises(TimeoutError), socket.create_server((str(region.link.host_end), 0)) as here:
+    host = str(region.link.host_end)
+    with socket.create_server((host, 0)) as here:
         here.settimeout(1)
-        port = here.getsockname()[1]
-        region.run(
-            inside, "curl", "-s", "--max-time", "1", f"http://{region.link.host_end}:{port}/"
-        )
-        here.accept()
+        url = f"http://{host}:{here.getsockname()[1]}/"
+        region.run(inside, "curl", "-s", "--max-time", "1", url)
+        with pytest.raises(TimeoutError):
+            here.accept()
 
 
 def test_owners_hold_only_plugged_nics() -> None:

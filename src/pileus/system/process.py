@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,37 +132,39 @@ def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
 def end(process: ProcessId, *, grace: float = 10.0, first: int = signal.SIGTERM) -> None:
     """End a process that we started: first politely, after `grace` seconds for good. Idempotent."""
     for number, wait in ((first, grace), (signal.SIGKILL, 10.0)):
-        if not alive(process):
+        with _handle(process) as descriptor:
+            if descriptor is None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, number)
+        if wait_for_exit(process, timeout=wait):
             return
-        try:
-            descriptor = os.pidfd_open(process.pid)
-        except ProcessLookupError:
-            return
-        try:
-            signal.pidfd_send_signal(descriptor, number)
-            wait_for_exit(process, timeout=wait)
-        except ProcessLookupError:
-            return
-        finally:
-            os.close(descriptor)
 
 
-def wait_for_exit(process: ProcessId, *, timeout: float) -> bool:
-    """Wait until a process has ended, `timeout` seconds at most; whether it has."""
-    deadline = time.monotonic() + timeout
-    while alive(process):
-        _reap(process.pid)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+def wait_for_exit(process: ProcessId, *, timeout: float | None) -> bool:
+    """Wait until a process has ended, at most `timeout` seconds (None: forever); whether it has."""
+    with _handle(process) as descriptor:
+        if descriptor is None:
+            return True
+        ended = bool(select.select([descriptor], [], [], timeout)[0])
+    if ended:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+    return ended
 
 
-def _reap(pid: int) -> None:
+@contextlib.contextmanager
+def _handle(process: ProcessId) -> Iterator[int | None]:
+    """A pidfd of exactly this process, None when it is gone; readable once it has ended."""
     try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        yield None
         return
+    try:
+        yield descriptor if alive(process) else None
+    finally:
+        os.close(descriptor)
 
 
 def missing_programs(names: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ RESOLVER = IPv4Address("8.8.8.8")
 WEB = IPv4Address("198.18.0.80")
 """From the range for benchmarks (RFC 2544), which no real host has."""
 CLIENT = IPv4Address("198.18.0.7")
+CHECK_IP_PATH = "/ip"
 NAMES: Mapping[str, IPv4Address] = {
     "dns.google": RESOLVER,
     "www.example.com": WEB,
@@ -46,7 +47,7 @@ POOLS = tuple(
 class HostLink:
     """The link by which the user's own shell reaches Elastic IPs.
 
-    The pool's two highest host addresses are the link's ends; the others are for Elastic IPs.
+    Elastic IPs come from the lower half of the pool, the link's ends from the upper.
     """
 
     device: str
@@ -61,8 +62,8 @@ class HostLink:
         return self.pool.broadcast_address - 2
 
     @property
-    def elastic_ips(self) -> tuple[IPv4Address, ...]:
-        return tuple(self.pool.hosts())[:-2]
+    def elastic_ips(self) -> IPv4Network:
+        return next(self.pool.subnets())
 
 
 def choose_pool(in_use: Iterable[IPv4Network]) -> IPv4Network:
@@ -226,7 +227,9 @@ class Website(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the name is the standard library's
         client = self.client_address[0]
-        page = f"{client}\n" if self.path == "/ip" else f"Welcome to the internet, {client}.\n"
+        page = (
+            f"{client}\n" if self.path == CHECK_IP_PATH else f"Welcome to the internet, {client}.\n"
+        )
         body = page.encode()
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/plain")

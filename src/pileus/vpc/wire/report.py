@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -15,29 +15,43 @@ from pileus.vpc.wire.names import FRAMES_TABLE, PACKETS_TABLE, device, vpc_names
 
 
 @dataclass(frozen=True)
-class NicReport:
-    """One NIC's traffic in packets since it was plugged in; `dropped` has every code, zero or not.
+class PluggedNic:
+    """A NIC that is plugged into a machine; `device` is its name there."""
 
-    `registered` are its addresses, primary first; `device` is the VPC's end of its veth.
-    """
-
+    vpc: str
     eni: str
     instance: str
     device: str
     mac: Mac
     registered: tuple[IPv4Address, ...]
+
+
+@dataclass(frozen=True)
+class NicReport:
+    """A NIC's traffic in packets since it was plugged in; `dropped` has every code, zero or not."""
+
+    nic: PluggedNic
     passed_out: int
     passed_in: int
     dropped: Mapping[Code, int]
 
 
-def wire_report(region: str, state: RegionState) -> tuple[NicReport, ...]:
-    """Read the counters of every plugged NIC of the region."""
-    reports: list[NicReport] = []
-    for vpc in sorted(state.vpcs):
-        counters = _counters(vpc_namespace(region, vpc))
-        reports += [_nic(state, eni.id, counters) for eni in attached(state, vpc)]
-    return tuple(reports)
+def plugged(state: RegionState) -> tuple[PluggedNic, ...]:
+    """All plugged NICs of a region, VPC by VPC."""
+    return tuple(
+        PluggedNic(
+            vpc, eni.id, eni.instance or "", f"eth{eni.device_index}", eni.mac, eni.addresses
+        )
+        for vpc in sorted(state.vpcs)
+        for eni in attached(state, vpc)
+    )
+
+
+def wire_report(region: str, nics: Iterable[PluggedNic]) -> tuple[NicReport, ...]:
+    """Read the counters of these NICs from the kernel."""
+    nics = tuple(nics)
+    counters = {vpc: _counters(vpc_namespace(region, vpc)) for vpc in {nic.vpc for nic in nics}}
+    return tuple(_report(nic, counters[nic.vpc]) for nic in nics)
 
 
 def _counters(namespace: str) -> dict[str, int]:
@@ -48,20 +62,13 @@ def _counters(namespace: str) -> dict[str, int]:
     return found
 
 
-def _nic(state: RegionState, eni_id: str, counters: Mapping[str, int]) -> NicReport:
-    eni = state.enis[eni_id]
-    prefix = device(eni_id)
-
+def _report(nic: PluggedNic, counters: Mapping[str, int]) -> NicReport:
     def packets(what: str) -> int:
-        return counters.get(f"{prefix}.{what}", 0)
+        return counters.get(f"{device(nic.eni)}.{what}", 0)
 
     return NicReport(
-        eni=eni_id,
-        instance=eni.instance or "",
-        device=prefix,
-        mac=eni.mac,
-        registered=eni.addresses,
-        passed_out=packets("passed_out"),
-        passed_in=packets("passed_in"),
-        dropped={code: packets(code) for code in Code},
+        nic,
+        packets("passed_out"),
+        packets("passed_in"),
+        {code: packets(code) for code in Code},
     )

@@ -1,0 +1,147 @@
+"""One simulated region: the API and everything that follows its state.
+
+The API calls `follow` after each change, while it holds its lock; when `follow` has returned, the
+change is in force. Order matters: a NIC is plugged and its rules are loaded before its machine
+boots, and a machine is gone before its NIC is unplugged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pileus.system import files
+from pileus.vpc.ec2.server import Ec2Server
+from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
+from pileus.vpc.internet import CHECK_IP_PATH, HostLink, Internet
+from pileus.vpc.machines import Machines
+from pileus.vpc.services import VpcServices
+from pileus.vpc.state import InstanceState, RegionState
+from pileus.vpc.wire.names import vpc_namespace
+from pileus.vpc.wire.packets import elastic_pairs
+from pileus.vpc.wire.reconcile import reconcile_vpc, remove_vpc
+from pileus.vpc.wire.report import PluggedNic, plugged
+from pileus.vpc.wire.topology import Uplink
+
+_UPLINKS = IPv4Network("100.64.0.0/16")
+"""Links between VPCs and the internet; seen only inside the namespaces (RFC 6598)."""
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """What a region's process is started with. `images` maps a name to a root directory."""
+
+    name: str
+    api_region: str
+    port: int
+    """Of 127.0.0.1, for the EC2 API; 0 lets the kernel choose."""
+    pool: IPv4Network
+    device: str
+    """The host's end of the link to the simulated internet."""
+    images: Mapping[str, Path]
+    elastic_quota: int = 5
+
+
+@dataclass(frozen=True)
+class RegionPlaces:
+    """Where a region keeps its files: `runtime` is lost at a reboot, `disks` is large."""
+
+    runtime: Path
+    disks: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.runtime / "settings.json"
+
+    @property
+    def ready(self) -> Path:
+        """Appears when the API answers: its URL and the process."""
+        return self.runtime / "ready.json"
+
+    @property
+    def nics(self) -> Path:
+        return self.runtime / "nics.json"
+
+    @property
+    def log(self) -> Path:
+        return self.runtime / "region.log"
+
+
+class Region:
+    """A running region."""
+
+    def __init__(self, settings: RegionSettings, places: RegionPlaces) -> None:
+        self._settings = settings
+        self._places = places
+        link = HostLink(settings.device, settings.pool)
+        self._link = link
+        self._internet = Internet(settings.name, link, places.runtime)
+        self._machines = Machines(settings.name, places.disks, settings.images, self._report)
+        self._services: dict[str, VpcServices] = {}
+        self._uplinks: dict[str, Uplink] = {}
+        self._api = Ec2Server(
+            Ec2Settings(
+                region=settings.api_region,
+                port=settings.port,
+                images=tuple(CatalogueImage(name) for name in sorted(settings.images)),
+                elastic_pool=link.elastic_ips,
+                elastic_quota=settings.elastic_quota,
+            ),
+            self.follow,
+        )
+
+    def start(self) -> None:
+        """Start the internet and the API, and say where they are in the ready file."""
+        self._internet.start()
+        self._api.start()
+        check_ip = f"http://{self._link.internet_end}{CHECK_IP_PATH}"
+        files.write_json(self._places.ready, {"url": self._api.url, "check_ip_url": check_ip})
+
+    def stop(self) -> None:
+        """Stop the servers; what is left is removed by `control.remove`."""
+        self._api.stop()
+        for services in self._services.values():
+            services.stop()
+        self._internet.stop()
+
+    def follow(self, state: RegionState) -> None:
+        """Make everything equal to the API's state."""
+        for vpc in state.vpcs:
+            self._uplinks.setdefault(vpc, self._new_uplink(vpc))
+            reconcile_vpc(self._settings.name, state, vpc, self._uplinks[vpc])
+            self._services_of(vpc).follow(state)
+        self._machines.follow(state)
+        for vpc in set(self._uplinks) - set(state.vpcs):
+            self._remove(vpc)
+        public = {vpc: elastic_pairs(state, vpc).values() for vpc in state.vpcs}
+        self._internet.follow(self._uplinks, public)
+        files.write_json(self._places.nics, [_nic_document(nic) for nic in plugged(state)])
+
+    def _report(self, instance: str, state: InstanceState) -> None:
+        self._api.settle_instance(instance, state)
+
+    def _services_of(self, vpc: str) -> VpcServices:
+        if vpc not in self._services:
+            namespace = vpc_namespace(self._settings.name, vpc)
+            self._services[vpc] = VpcServices(vpc, namespace, self._places.runtime, self._api.state)
+        return self._services[vpc]
+
+    def _new_uplink(self, vpc: str) -> Uplink:
+        taken = {uplink.network for uplink in self._uplinks.values()}
+        network = next(net for net in _UPLINKS.subnets(new_prefix=30) if net not in taken)
+        return Uplink(network, "igw" + vpc.removeprefix("vpc-")[-12:])
+
+    def _remove(self, vpc: str) -> None:
+        self._services.pop(vpc).stop()
+        remove_vpc(self._settings.name, vpc)
+        del self._uplinks[vpc]
+
+
+def _nic_document(nic: PluggedNic) -> dict[str, Any]:
+    document = asdict(nic)
+    document["mac"] = str(nic.mac)
+    document["registered"] = [str(address) for address in nic.registered]
+    return document
