@@ -106,6 +106,7 @@ class FakeNetwork:
             vars(thing).setdefault("allocation_pools", [])
         if kind == "routers" and gateway:
             self._set_gateway(thing, gateway)
+        self._agents()
         self.cloud.written()
         return thing
 
