@@ -13,12 +13,10 @@ from moto.ec2.models.instances import InstanceState, StateReason
 from moto.ec2.models.route_tables import Route as MotoRoute
 from moto.ec2.utils import random_eip_association_id, random_mac_address
 
-# A serving region numbers its own router with this one; no interface may have it.
-ROUTER_MAC = "02:00:00:00:00:01"
 
 
 def _unused_mac(backend: Any) -> str:
-    used = {ROUTER_MAC, *(interface.mac_address for interface in backend.enis.values())}
+    used = {interface.mac_address for interface in backend.enis.values()}
     while (mac := str(random_mac_address())) in used:
         pass
     return mac

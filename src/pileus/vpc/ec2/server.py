@@ -52,7 +52,8 @@ class Ec2Server:
         self._backend = Backend(settings)
         self._on_change = on_change
         self._turn = threading.RLock()
-        self._published: RegionState | None = snapshot(self._backend)
+        self._state = snapshot(self._backend)
+        self._published: RegionState | None = self._state
         self._publishing = False
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -95,9 +96,8 @@ class Ec2Server:
     # What the rest of the simulated VPC asks for
 
     def state(self) -> RegionState:
-        """What exists now."""
-        with self._turn:
-            return snapshot(self._backend)
+        """What exists now. Never waits, so that `on_change` and what it starts may ask too."""
+        return self._state
 
     def settle_instance(
         self, instance_id: str, state: InstanceState, reason: str | None = None
@@ -125,7 +125,7 @@ class Ec2Server:
         self._publishing = True
         try:
             while (state := snapshot(self._backend)) != self._published:
-                self._published = None
+                self._state, self._published = state, None
                 self._on_change(state)
                 self._published = state
         finally:
