@@ -36,7 +36,12 @@ class Inside:
     cut: list[str] = field(default_factory=list)
 
     def __call__(
-        self, argv: Sequence[str], *, stdin: str | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        timeout: float = 60.0,
+        check: bool = True,
     ) -> Done:
         if argv[0] == "conntrack":
             self.cut.append(" ".join(argv))

@@ -54,7 +54,12 @@ class Namespace:
         self.script = ""
 
     def __call__(
-        self, argv: Sequence[str], *, stdin: str | None = None, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        timeout: float = 60.0,
+        check: bool = True,
     ) -> Done:
         if "list" in argv:
             text = self.listings.pop(0)

@@ -35,3 +35,8 @@ def poll(
 def seconds() -> float:
     """A clock for durations: it only goes forward."""
     return time.monotonic()
+
+
+def sleep(duration: float) -> None:
+    """Wait `duration` seconds."""
+    time.sleep(duration)

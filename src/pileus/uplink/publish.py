@@ -13,26 +13,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any, Protocol
+from typing import Any
 
 from pileus.model.addresses import Socket
 from pileus.model.errors import CommandFailed, Fault, Refused
 from pileus.model.node import Login
-from pileus.model.tenant import Published
-from pileus.system import ssh
-from pileus.system.process import Done
+from pileus.model.tenant import ObservedRouter, Published
+from pileus.system.runner import Runner, inside, root_on
 
 TABLE = "pileus_publish"
 _CHAIN = {"type": "nat", "hook": "prerouting", "prio": -105, "policy": "accept"}
 """Just before Neutron's own destination NAT (priority -100)."""
-
-
-class Inside(Protocol):
-    """Runs a program as root inside a router's namespace. Raises CommandFailed as `process.run`."""
-
-    def __call__(
-        self, argv: Sequence[str], *, stdin: str | None = None, check: bool = True
-    ) -> Done: ...
 
 
 @dataclass(frozen=True)
@@ -43,14 +34,9 @@ class Outcome:
     removed: frozenset[Published]
 
 
-def on_node(login: Login, namespace: str) -> Inside:
-    """Programs inside a namespace of a node, over SSH."""
-
-    def run(argv: Sequence[str], *, stdin: str | None = None, check: bool = True) -> Done:
-        inside = ["sudo", "ip", "netns", "exec", namespace, *argv]
-        return ssh.run(login, inside, stdin=stdin, check=check)
-
-    return run
+def on_node(login: Login, router: ObservedRouter) -> Runner:
+    """Programs inside a router's namespace on its node."""
+    return inside(root_on(login), router.namespace)
 
 
 def validate(published: Iterable[Published]) -> frozenset[Published]:
@@ -117,12 +103,12 @@ def _published(expressions: Sequence[dict[str, Any]]) -> Published:
     )
 
 
-def read(inside: Inside) -> frozenset[Published] | None:
+def read(router: Runner) -> frozenset[Published] | None:
     """What is published now; None when the table is there but was changed by someone else.
 
     Raises Fault when the router has no namespace on the node.
     """
-    done = inside(["nft", "--json", "list", "table", "ip", TABLE], check=False)
+    done = router(["nft", "--json", "list", "table", "ip", TABLE], check=False)
     if done.code == 0:
         return parse(done.stdout)
     if "Cannot open network namespace" in done.stderr:
@@ -136,7 +122,7 @@ def read(inside: Inside) -> frozenset[Published] | None:
     raise CommandFailed(done.argv, done.code, done.stderr)
 
 
-def apply(inside: Inside, published: Iterable[Published]) -> Outcome:
+def apply(router: Runner, published: Iterable[Published]) -> Outcome:
     """Make exactly this set published; an empty one leaves no table.
 
     Connections through a port that is taken away are cut. Raises Refused before anything is
@@ -144,11 +130,11 @@ def apply(inside: Inside, published: Iterable[Published]) -> Outcome:
     read back differs.
     """
     wanted = validate(published)
-    have = read(inside)
+    have = read(router)
     if have == wanted:
         return Outcome(frozenset(), frozenset())
-    inside(["nft", "-f", "-"], stdin=render(wanted))
-    if read(inside) != wanted:
+    router(["nft", "-f", "-"], stdin=render(wanted))
+    if read(router) != wanted:
         raise Fault(
             "the published ports differ from what was just set",
             hint="another program may be changing them; repeat the command",
@@ -156,14 +142,14 @@ def apply(inside: Inside, published: Iterable[Published]) -> Outcome:
         )
     removed = (have or frozenset()) - wanted
     for item in sorted(removed):
-        _cut(inside, item)
+        _cut(router, item)
     return Outcome(wanted - (have or frozenset()), removed)
 
 
-def _cut(inside: Inside, item: Published) -> None:
+def _cut(router: Runner, item: Published) -> None:
     """Forget the flows of a port: translations already made outlive the rule that made them."""
     at = item.registered
     flows = ["-p", item.protocol, "--orig-dst", str(at.address), "--orig-port-dst", str(at.port)]
-    done = inside(["conntrack", "-D", *flows], check=False)
+    done = router(["conntrack", "-D", *flows], check=False)
     if done.code not in (0, 1):  # 1: there was none
         raise CommandFailed(done.argv, done.code, done.stderr)
