@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from pileus.model.addresses import Identity, Mac
-from pileus.model.errors import Fault
+from pileus.model.errors import CommandFailed, Fault
 from pileus.system import netns
 from pileus.system.runner import Runner, here, inside
 from pileus.trace import guard
@@ -103,12 +103,17 @@ def test_the_verification_leaves_no_table(node: Runner) -> None:
     assert node(["nft", "list", "ruleset"]).stdout == before
 
 
-def test_one_forged_frame_leaves_whatever_the_nodes_own_rules_say(node: Runner) -> None:
-    node(["nft", "-f", "-"], stdin=CLOSED.replace("ingress", "egress"))
+def test_exactly_one_forged_frame_leaves(node: Runner) -> None:
     cloud = inside(here(), CLOUD)
     seen = "table netdev seen { chain in { type filter hook ingress device eth1 priority 0; "
-    seen += f"ether saddr != {NIC.mac} ip saddr {NIC.address} counter; }}; }}\n"
+    seen += f"ether saddr != {NIC.mac} ip saddr {NIC.address} counter; }; }\n"
     cloud(["nft", "-f", "-"], stdin=seen)
     send_forged(node, "eth1", NIC.mac, NIC.address)
     listing = cloud(["nft", "--json", "list", "table", "netdev", "seen"]).stdout
     assert guard.parse(listing) == {"in": 1}
+
+
+def test_a_forged_frame_that_the_nodes_own_rules_stop_is_told(node: Runner) -> None:
+    node(["nft", "-f", "-"], stdin=CLOSED.replace("ingress", "egress"))
+    with pytest.raises(CommandFailed, match="not sent"):
+        send_forged(node, "eth1", NIC.mac, NIC.address)

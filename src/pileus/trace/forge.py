@@ -17,9 +17,12 @@ _SEND = """\
 import socket, sys
 device, frame = sys.argv[1], bytes.fromhex(sys.argv[2])
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
-    wire.setsockopt(263, 20, 1)  # SOL_PACKET, PACKET_QDISC_BYPASS: past the node's own egress rules
+    wire.setsockopt(263, 20, 1)  # SOL_PACKET, PACKET_QDISC_BYPASS: a frame not sent is an error
     wire.bind((device, 0))
-    wire.send(frame)
+    try:
+        wire.send(frame)
+    except OSError as error:
+        sys.exit(f"not sent by {device}: {error}")
 """
 
 
@@ -44,8 +47,8 @@ def _checksum(header: bytes) -> int:
 def send_forged(node: Runner, device: str, registered_mac: Mac, registered: IPv4Address) -> None:
     """Send exactly one frame with a foreign source MAC and the registered source address.
 
-    It goes straight to the driver, past what the node itself would stop, so that it is the cloud
-    below that has to. Raises CommandFailed when the node cannot send it.
+    Raises CommandFailed when the node cannot send it, or stops it by an egress rule of its own:
+    then the cloud below was not put to the test.
     """
     foreign = FOREIGN_MAC if registered_mac != FOREIGN_MAC else Mac("02:66:6f:72:67:66")
     frame = udp_frame((foreign, registered), (BROADCAST, IPv4Address("8.8.8.8")), 9)
