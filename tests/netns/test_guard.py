@@ -106,7 +106,7 @@ def test_the_verification_leaves_no_table(node: Runner) -> None:
 def test_exactly_one_forged_frame_leaves(node: Runner) -> None:
     cloud = inside(here(), CLOUD)
     seen = "table netdev seen { chain in { type filter hook ingress device eth1 priority 0; "
-    seen += f"ether saddr != {NIC.mac} ip saddr {NIC.address} counter; }; }\n"
+    seen += f"ether saddr != {NIC.mac} ip saddr {NIC.address} counter; }}; }}\n"
     cloud(["nft", "-f", "-"], stdin=seen)
     send_forged(node, "eth1", NIC.mac, NIC.address)
     listing = cloud(["nft", "--json", "list", "table", "netdev", "seen"]).stdout
