@@ -14,7 +14,6 @@ from moto.ec2.models.route_tables import Route as MotoRoute
 from moto.ec2.utils import random_eip_association_id, random_mac_address
 
 
-
 def _unused_mac(backend: Any) -> str:
     used = {interface.mac_address for interface in backend.enis.values()}
     while (mac := str(random_mac_address())) in used:
