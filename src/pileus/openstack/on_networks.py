@@ -1,0 +1,89 @@
+"""Steps on networks and their subnets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.model.tenant import WantedProvider
+from pileus.openstack import steps as do
+from pileus.openstack.doing import Ours, perform
+from pileus.openstack.floating import GATEWAYS_ONLY
+
+
+@perform.register
+def _(step: do.SetFloatingIpQuota, ours: Ours) -> None:
+    ours.network.update_quota(ours.connection.current_project_id, floating_ips=step.quota)
+
+
+@perform.register
+def _(step: do.CreateProviderNetwork, ours: Ours) -> None:
+    if ours.find("networks", step.provider.name) is None:
+        ours.network.create_network(
+            name=step.provider.name,
+            description=ours.mark,
+            is_router_external=True,
+            provider_network_type="flat",
+            provider_physical_network=step.provider.physnet,
+        )
+
+
+@perform.register
+def _(step: do.CreateProviderSubnet, ours: Ours) -> None:
+    provider = step.provider
+    if ours.find("subnets", provider.name) is None:
+        ours.network.create_subnet(
+            name=provider.name,
+            description=ours.mark,
+            network_id=ours.get("networks", provider.name).id,
+            ip_version=4,
+            cidr=str(provider.subnet),
+            gateway_ip=str(provider.gateway),
+            is_dhcp_enabled=False,
+            **_provider_attributes(provider),
+        )
+
+
+@perform.register
+def _(step: do.UpdateProviderSubnet, ours: Ours) -> None:
+    subnet = ours.get("subnets", step.provider.name)
+    ours.network.update_subnet(subnet, **_provider_attributes(step.provider))
+
+
+def _provider_attributes(provider: WantedProvider) -> dict[str, Any]:
+    first, last = provider.pool
+    return {
+        "allocation_pools": [{"start": str(first), "end": str(last)}],
+        "service_types": [] if provider.floating_ips else list(GATEWAYS_ONLY),
+    }
+
+
+@perform.register
+def _(step: do.CreateNetwork, ours: Ours) -> None:
+    if ours.find("networks", step.network.name) is None:
+        ours.network.create_network(name=step.network.name, description=ours.mark)
+
+
+@perform.register
+def _(step: do.CreateSubnet, ours: Ours) -> None:
+    network = step.network
+    if ours.find("subnets", network.name) is None:
+        ours.network.create_subnet(
+            name=network.name,
+            description=ours.mark,
+            network_id=ours.get("networks", network.name).id,
+            ip_version=4,
+            cidr=str(network.subnet),
+            gateway_ip=str(network.subnet.network_address + 1),
+            is_dhcp_enabled=True,
+            dns_nameservers=[str(address) for address in network.dns],
+        )
+
+
+@perform.register
+def _(step: do.DeleteNetwork, ours: Ours) -> None:
+    network = ours.find("networks", step.name)
+    if network is None:
+        return
+    for port in ours.network.ports(network_id=network.id, device_owner="network:router_interface"):
+        ours.network.remove_interface_from_router(port.device_id, port_id=port.id)
+    ours.network.delete_network(network)
