@@ -5,6 +5,7 @@ Durations are kept, so that a benchmark can print them afterwards.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ class Progress:
             self._face.close()
 
     def _noted(self, stage: Stage) -> None:
+        _LOGGER.info("%s: %s", stage.name, stage.text)
         with self._lock:
             self._face.noted(stage)
 
     def _write(self, name: str, event: str) -> None:
+        _LOGGER.info("%s: %s", name, event)
         if self.journal is not None:
             self.journal(name, event)
 

@@ -1,0 +1,5 @@
+"""`python -m pileus` is the `pileus` command."""
+
+from pileus.cli import main
+
+main()

@@ -1,0 +1,284 @@
+"""The commands. Each reads its arguments, calls one function of `pileus.api` and shows the answer.
+
+Heavy imports are inside the commands: `pileus --help` has to be quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pileus import __version__
+from pileus.cli.session import Session
+from pileus.model.errors import UserError
+
+REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""For commands that hand the rest of the line to a program, its options included."""
+
+app = typer.Typer(
+    name="pileus",
+    help="OpenStack on rented cloud machines, with addresses that the cloud below accepts.",
+    rich_markup_mode=None,
+    add_completion=False,
+)
+sim = typer.Typer(help="The simulated region on its own.", rich_markup_mode=None)
+image = typer.Typer(help="The baked machine image.", rich_markup_mode=None)
+app.add_typer(sim, name="sim")
+app.add_typer(image, name="image")
+
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        "-f",
+        help="What the cloud is to be. Default: ./pileus.yaml if there is one, "
+        "else the default cloud.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the log on stderr too.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="Name of the server.")]
+Ports = Annotated[
+    str,
+    typer.Argument(
+        metavar="PORT:SERVER_PORT", help="Port of the Elastic IP, and the server's; /udp for UDP."
+    ),
+]
+Command = Annotated[
+    list[str] | None, typer.Argument(metavar="[-- COMMAND…]", help="Program and its arguments.")
+]
+
+
+def run(argv: Sequence[str], session: Session) -> int:
+    """Run one command line and return its exit code. Errors are raised, not shown."""
+    code = app(list(argv) or ["--help"], prog_name="pileus", standalone_mode=False, obj=session)
+    return code if isinstance(code, int) else 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"pileus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    context: typer.Context, file: File = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
+    """Bring the cloud up, or to what the file says now; then check that it works."""
+    from pileus import api
+    from pileus.cli import render
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    progress = session.begin("up", workspace, verbose=verbose)
+    result = api.up(spec, workspace, progress)
+    progress.close()
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        render.up(result, workspace, progress.durations)
+
+
+@app.command()
+def plan(context: typer.Context, file: File = None, as_json: Json = False) -> None:
+    """Say what `up` would change, and change nothing."""
+    from pileus import api
+    from pileus.cli import render
+
+    spec, workspace = context.obj.load(file)
+    result = api.plan(spec, workspace)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        render.plan(result)
+
+
+@app.command()
+def status(context: typer.Context, file: File = None, as_json: Json = False) -> None:
+    """Show what is there: machines, addresses, routers, servers, published ports."""
+    from pileus import api
+    from pileus.cli import render
+
+    spec, workspace = context.obj.load(file)
+    result = api.status(spec, workspace)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        render.status(result)
+
+
+@app.command()
+def publish(
+    context: typer.Context,
+    server: ServerName,
+    ports: Ports,
+    file: File = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make a server's port reachable on the provider NIC's Elastic IP."""
+    from pileus import api
+
+    session: Session = context.obj
+    publication = _publication(ports)
+    spec, workspace = session.load(file)
+    progress = session.begin("publish", workspace, verbose=verbose)
+    api.publish(spec, workspace, progress, server, publication)
+
+
+@app.command()
+def unpublish(
+    context: typer.Context,
+    server: ServerName,
+    ports: Ports,
+    file: File = None,
+    verbose: Verbose = False,
+) -> None:
+    """Take back what `publish` did."""
+    from pileus import api
+
+    session: Session = context.obj
+    publication = _publication(ports)
+    spec, workspace = session.load(file)
+    progress = session.begin("unpublish", workspace, verbose=verbose)
+    api.unpublish(spec, workspace, progress, server, publication)
+
+
+@app.command(context_settings=REST)
+def ssh(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="controller|SERVER", help="The machine, or one of the servers.")
+    ],
+    command: Command = None,
+    file: File = None,
+) -> None:
+    """Log in to the machine or to a server, or run a command there."""
+    from pileus import api
+    from pileus.system.terminal import become
+
+    spec, workspace = context.obj.load(file)
+    become(api.ssh_command(spec, workspace, target, _words(command)))
+
+
+@app.command()
+def down(
+    context: typer.Context, yes: Yes = False, file: File = None, verbose: Verbose = False
+) -> None:
+    """Take everything back that was made for the cloud, disks and servers included."""
+    from pileus import api
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    if not yes:
+        _confirm(f"Remove cloud `{spec.cloud}` with its machines, disks and servers?")
+    progress = session.begin("down", workspace, verbose=verbose)
+    api.down(spec, workspace, progress)
+    progress.close()
+    print(f"cloud {spec.cloud} is down")
+
+
+@sim.command("endpoint")
+def sim_endpoint(context: typer.Context, file: File = None) -> None:
+    """Print the URL of the region's EC2 API."""
+    from pileus import api
+
+    print(api.sim_endpoint(*context.obj.load(file)))
+
+
+@sim.command("exec", context_settings=REST)
+def sim_exec(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Argument(metavar="HOST", help="A host of the simulation, such as `internet`.")
+    ],
+    command: Command = None,
+    file: File = None,
+) -> None:
+    """Run a command on a host of the simulation."""
+    from pileus import api
+    from pileus.system.terminal import become
+
+    words = _words(command)
+    if not words:
+        raise UserError(
+            "there is no command to run",
+            hint=f"for example: pileus sim exec {host} -- ping -c 1 8.8.8.8",
+        )
+    become(api.sim_exec(*context.obj.load(file), host, words))
+
+
+@sim.command("wire")
+def sim_wire(context: typer.Context, file: File = None, as_json: Json = False) -> None:
+    """Show what the wire let through and dropped, per NIC, with the reasons."""
+    from pileus import api
+    from pileus.cli import render
+
+    report = api.sim_wire(*context.obj.load(file))
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        render.wire(report)
+
+
+@image.command("build")
+def image_build(context: typer.Context, file: File = None, verbose: Verbose = False) -> None:
+    """Bake the machine image; does nothing when it is there."""
+    from pileus import api
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    progress = session.begin("image", workspace, verbose=verbose)
+    print(api.image_build(spec, workspace, progress))
+
+
+@image.command("exists")
+def image_exists(context: typer.Context, file: File = None) -> None:
+    """Say whether the machine image is baked: exit code 0 if it is, else 1."""
+    from pileus import api
+
+    there = api.image_exists(*context.obj.load(file))
+    print("yes" if there else "no")
+    raise typer.Exit(0 if there else 1)
+
+
+def _publication(text: str) -> str:
+    """The ports in their one spelling. Raises UserError when they are none."""
+    from pileus.model.publishing import Publication
+
+    try:
+        return str(Publication.parse(text))
+    except ValueError as error:
+        raise UserError(str(error), hint="write the ports as 522:22, or 53:53/udp") from error
+
+
+def _words(command: list[str] | None) -> list[str]:
+    words = list(command or [])
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UserError("this removes a cloud, and nobody can be asked", hint="add --yes")
+    if not typer.confirm(question, err=True):
+        raise UserError("nothing was removed", hint="answer y, or add --yes, to go on")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2))

@@ -1,0 +1,115 @@
+"""Answers as tables on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pileus.model.status import PlanResult, ServerStatus, Status, UpResult, WireReport
+
+if TYPE_CHECKING:
+    from pileus.system.progress import Duration
+    from pileus.system.workspace import Workspace
+
+_WIDE = 160
+"""Columns where stdout is no terminal: lines are not to be broken then."""
+
+
+def up(result: UpResult, workspace: Workspace, durations: Sequence[Duration]) -> None:
+    """What `up` did, what it checked, and how to get in."""
+    seconds = sum(duration.seconds for duration in durations)
+    cloud = result.status.cloud
+    _console().print(Text(f"cloud {cloud} is {result.status.state} after {seconds:.0f} s"))
+    if not result.changed:
+        print("nothing had to change")
+    _table(
+        ("checked", "", "seen"),
+        [(check.name, "ok" if check.passed else "FAILED", check.detail) for check in result.checks],
+    )
+    status(result.status)
+    print(f"log in:     pileus ssh controller, pileus ssh {_first(result.status.servers)}")
+    print(f"openstack:  source {workspace.openrc}")
+
+
+def plan(result: PlanResult) -> None:
+    """What `up` would do, a line each."""
+    for change in result.changes:
+        print(change)
+    if not result.changes:
+        print("nothing to change")
+
+
+def status(answer: Status) -> None:
+    """The cloud: where it is, who it is to the cloud below, and what is reachable."""
+    below = answer.underlay
+    api = answer.openstack.auth_url or "-"
+    print(f"{answer.cloud}: {answer.state}")
+    print(f"underlay:   {below.kind} {below.region} {below.vpc_id or '-'} {below.endpoint or '-'}")
+    print(f"openstack:  {answer.openstack.release} {api}")
+    nics = [
+        (node.name, nic.device, nic.role, str(nic.mac), str(one.private), str(one.public or "-"))
+        for node in answer.nodes
+        for nic in node.nics
+        for one in nic.addresses
+    ]
+    _table(("machine", "device", "role", "MAC", "registered", "public"), nics)
+    _table(
+        ("router", "gateway", "gateway MAC"),
+        [(r.name, str(r.gateway_ip or "-"), str(r.gateway_mac or "-")) for r in answer.routers],
+    )
+    _table(
+        ("server", "address", "floating IP", "published"),
+        [
+            (s.name, str(s.fixed_ip or "-"), str(s.floating_ip or "-"), _published(s))
+            for s in answer.servers
+        ],
+    )
+
+
+def wire(report: WireReport) -> None:
+    """What the wire did with each NIC's frames; drops by code, zeros left out."""
+    _table(
+        ("NIC", "instance", "MAC", "registered", "out", "in", "dropped"),
+        [
+            (
+                nic.eni,
+                nic.instance,
+                str(nic.mac),
+                "\n".join(map(str, nic.registered)),
+                str(nic.passed_out),
+                str(nic.passed_in),
+                "\n".join(f"{code.value} {n}" for code, n in nic.dropped.items() if n) or "-",
+            )
+            for nic in report.nics
+        ],
+    )
+
+
+def _published(server: ServerStatus) -> str:
+    return "\n".join(f"{p.public or '-'} → {p.registered} → {p.private}" for p in server.published)
+
+
+def _first(servers: Sequence[ServerStatus]) -> str:
+    return servers[0].name if servers else "SERVER"
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table without lines; nothing when it has no rows."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for heading in headings:
+        table.add_column(heading, header_style="bold", overflow="fold")
+    for row in rows:
+        # Text, since a cell may hold brackets that would be read as markup.
+        table.add_row(*(Text(cell) for cell in row))
+    if table.row_count:
+        print()
+        _console().print(table)
