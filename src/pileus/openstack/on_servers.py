@@ -28,6 +28,7 @@ def _(step: do.UploadImage, ours: Ours) -> None:
         disk_format=step.image.disk_format,
         container_format="bare",
         tags=[ours.mark],
+        allow_duplicates=True,  # of a name and content that are not ours
         validate_checksum=True,
         wait=True,
     )
