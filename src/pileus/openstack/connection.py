@@ -16,6 +16,9 @@ _PASSING = {408, 409, 429, 500, 502, 503, 504}
 _FLAVOR_DESCRIPTION = "2.55"
 """First Compute API version in which flavors have descriptions. [Nova API history]"""
 
+_SECONDS = 120
+"""How long a single call may take; the first ones after a start are slow."""
+
 
 def connect(
     *,
@@ -42,6 +45,7 @@ def connect(
         },
         region_name=region,
         compute_default_microversion=_FLAVOR_DESCRIPTION,
+        api_timeout=_SECONDS,
         app_name="pileus",
     )
 

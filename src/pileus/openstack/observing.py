@@ -28,24 +28,9 @@ _AT_ONCE = 4
 
 def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
     """Read what carries this cloud's mark. Raises CloudFault when the API does not answer."""
-    network, compute, image = connection.network, connection.compute, connection.image
-    ours = {"description": wanted.mark}
-    questions: dict[str, Callable[[], Any]] = {
-        "networks": lambda: list(network.networks(**ours)),
-        "subnets": lambda: list(network.subnets(**ours)),
-        "routers": lambda: [
-            (r, list(network.ports(device_id=r.id))) for r in network.routers(**ours)
-        ],
-        "ports": lambda: list(network.ports(**ours)),
-        "groups": lambda: list(network.security_groups(**ours)),
-        "quota": lambda: network.get_quota(connection.current_project_id).floating_ips,
-        "servers": lambda: list(compute.servers()),
-        "flavors": lambda: frozenset(str(f.name) for f in compute.flavors(details=False)),
-        "keypair": lambda: compute.find_keypair(wanted.keypair),
-        "images": lambda: {str(i.name): str(i.status) for i in image.images(tag=wanted.mark)},
-    }
     with calling("look at OpenStack"):
         connection.authorize()
+        questions = _questions(connection, wanted)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             futures = {name: pool.submit(question) for name, question in questions.items()}
             found = {name: future.result() for name, future in futures.items()}
@@ -70,6 +55,27 @@ def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
         images=found["images"],
         public_key=found["keypair"].public_key if found["keypair"] else None,
     )
+
+
+def _questions(connection: Any, wanted: WantedOpenStack) -> dict[str, Callable[[], Any]]:
+    network, compute, image = connection.network, connection.compute, connection.image
+    ours = {"description": wanted.mark}
+
+    def routers() -> list[tuple[Any, list[Any]]]:
+        return [(r, list(network.ports(device_id=r.id))) for r in network.routers(**ours)]
+
+    return {
+        "networks": lambda: list(network.networks(**ours)),
+        "subnets": lambda: list(network.subnets(**ours)),
+        "routers": routers,
+        "ports": lambda: list(network.ports(**ours)),
+        "groups": lambda: list(network.security_groups(**ours)),
+        "quota": lambda: network.get_quota(connection.current_project_id).floating_ips,
+        "servers": lambda: list(compute.servers()),
+        "flavors": lambda: frozenset(str(f.name) for f in compute.flavors(details=False)),
+        "keypair": lambda: compute.find_keypair(wanted.keypair),
+        "images": lambda: {str(i.name): str(i.status) for i in image.images(tag=wanted.mark)},
+    }
 
 
 def networks_of(networks: Iterable[Any], subnets: Iterable[Any]) -> dict[str, ObservedNetwork]:
