@@ -105,7 +105,14 @@ Name=!eth0 !lo
 Unmanaged=yes
 """
 
+NO_UDEV = """\
+# networkd waits for udev only where it can write to /sys; no udev runs here.
+[Service]
+BindReadOnlyPaths=/sys
+"""
+
 FILES: Mapping[str, str] = {
+    "etc/systemd/system/systemd-networkd.service.d/no-udev.conf": NO_UDEV,
     "etc/cloud/cloud.cfg.d/95-ec2.cfg": CLOUD_INIT,
     "etc/systemd/network/10-primary.network": PRIMARY_NETWORK,
     "etc/systemd/network/20-others.network": OTHER_NETWORKS,

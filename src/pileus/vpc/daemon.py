@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -15,10 +16,11 @@ def main(settings_file: Path, disks: Path) -> None:
     """Run a region until SIGTERM."""
     places = RegionPlaces(settings_file.parent, disks)
     region = Region(read_settings(settings_file), places)
-    ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     region.start()
-    signal.sigwait(ends)
+    ended.wait()
     region.stop()
 
 

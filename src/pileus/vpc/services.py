@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from pileus.model.addresses import METADATA_SERVICE
@@ -12,12 +13,24 @@ from pileus.vpc.state import RegionState
 
 
 class VpcServices:
-    """The services of one VPC, whose namespace must exist before the first `follow`."""
+    """The services of one VPC. Its namespace must be configured: they bind to its addresses."""
 
     def __init__(
         self, vpc: str, namespace: str, runtime: Path, state: Callable[[], RegionState]
     ) -> None:
         self._vpc = vpc
-        self._namespace = namespace
         self._state = state
-        self._runtime = runtime / vpc
+        self._dhcp = dhcp.Dhcp(vpc, namespace, runtime / vpc, NAMES)
+        listener = listen(namespace, METADATA_SERVICE, 80)
+        self._metadata = metadata.serve(listener, self._asker)
+
+    def follow(self, state: RegionState) -> None:
+        """Serve what the state says; metadata reads it afresh for each request."""
+        self._dhcp.follow(state)
+
+    def stop(self) -> None:
+        self._metadata.stop()
+        self._dhcp.stop()
+
+    def _asker(self, source: IPv4Address) -> metadata.Asker | None:
+        return metadata.asker(self._state(), self._vpc, source)

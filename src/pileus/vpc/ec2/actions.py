@@ -6,6 +6,7 @@ exist; the others are refused by name, so that nothing is half there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -81,6 +82,14 @@ class Actions(EC2Response):  # type: ignore[misc]
 
     # Actions that moto answers without some parameter, or with the wrong part of the answer
 
+    def delete_key_pair(self) -> ActionResult:
+        """By name or by id; an unknown one is no error. [API_DeleteKeyPair]"""
+        id = self._get_param("KeyPairId")
+        if id and "KeyName" not in self.params:
+            names = [key.key_name for key in self.ec2_backend.key_pairs.values() if key.id == id]
+            self.params["KeyName"] = names[0] if names else ""
+        return super().delete_key_pair()
+
     def create_subnet(self) -> ActionResult:
         """Without a zone AWS picks one; here always the first, so that subnets can be together."""
         if not {"AvailabilityZone", "AvailabilityZoneId"} & set(self.params):
@@ -93,22 +102,43 @@ class Actions(EC2Response):  # type: ignore[misc]
     def authorize_security_group_egress(self) -> ActionResult:
         return self._authorize("authorize_security_group_egress")
 
+    def revoke_security_group_ingress(self) -> ActionResult:
+        return self._revoke("revoke_security_group_ingress")
+
+    def revoke_security_group_egress(self) -> ActionResult:
+        return self._revoke("revoke_security_group_egress")
+
+    def _revoke(self, method: str) -> ActionResult:
+        """All of a request's rules or none, as for Authorize."""
+
+        def one(rule: dict[str, Any]) -> list[Any]:
+            del rule["sgrule_tags"]
+            getattr(self.ec2_backend, method)(**rule)
+            return []
+
+        self._for_each_rule(one)
+        return ActionResult({"Return": True})
+
     def _authorize(self, method: str) -> ActionResult:
         """All of a request's rules or none: one duplicate refuses the others too."""
+
+        def one(rule: dict[str, Any]) -> list[Any]:
+            rules, _ = getattr(self.ec2_backend, method)(**rule)
+            return list(rules)
+
+        return ActionResult({"Return": True, "SecurityGroupRules": self._for_each_rule(one)})
+
+    def _for_each_rule(self, act: Callable[[dict[str, Any]], list[Any]]) -> list[Any]:
         group_id = str(self._get_param("GroupId") or "")
         if not group_id:
             raise errors.missing_parameter("GroupId")
         group = self.ec2_backend.security_group(group_id)
         before = list(group.ingress_rules), list(group.egress_rules)
-        added = []
         try:
-            for rule in self._process_rules_from_querystring():
-                rules, _ = getattr(self.ec2_backend, method)(**rule)
-                added += rules
+            return [one for rule in self._process_rules_from_querystring() for one in act(rule)]
         except Exception:
             group.ingress_rules, group.egress_rules = before
             raise
-        return ActionResult({"Return": True, "SecurityGroupRules": added})
 
     def assign_private_ip_addresses(self) -> ActionResult:
         new = self.ec2_backend.assign(

@@ -8,6 +8,7 @@ side by side in one process.
 
 from __future__ import annotations
 
+from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.instances import Instances
 from pileus.vpc.ec2.settings import Ec2Settings
 
@@ -19,3 +20,23 @@ class Backend(Instances):
         super().__init__(settings)
         for image in settings.images:
             self.register_catalogue_image(image)
+
+    def do_resources_exist(self, resource_ids: list[str]) -> bool:
+        """For CreateTags, where moto lets some kinds of ids pass. Raises the kind's NotFound."""
+        for id in resource_ids:
+            kind = id.rpartition("-")[0]
+            if kind == "eni":
+                self.get_network_interface(id)
+            elif kind == "eipalloc":
+                self.address_by_allocation([id])
+            elif kind == "i":
+                self.get_instance(id)
+            elif kind == "sg":
+                self.security_group(id)
+            elif kind == "key":
+                known = [key.id for key in self.key_pairs.values()]
+                if id not in known:
+                    raise errors.key_unknown(id)
+            else:
+                super().do_resources_exist([id])
+        return True

@@ -143,4 +143,5 @@ class ElasticIps(Interfaces):
         )
         if elastic.association_id:
             raise errors.public_address_in_use(elastic.public_ip)
+        self.tags.pop(elastic.allocation_id, None)
         super().release_address(address=elastic.public_ip)

@@ -139,6 +139,10 @@ def different_networks(one: str, other: str) -> AwsError:
     return invalid_value(f"{one} and {other} belong to different networks")
 
 
+def vpc_unknown(vpc: str) -> AwsError:
+    return AwsError("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
+
+
 def no_default_vpc() -> AwsError:
     return AwsError("VPCIdNotSpecified", "No default VPC for this user")
 
@@ -221,9 +225,8 @@ def interface_in_use(interface: str) -> AwsError:
 
 
 def interface_to_delete_in_use(interface: str) -> AwsError:
-    return AwsError(
-        "InvalidNetworkInterface.InUse", f"Network interface '{interface}' is currently in use."
-    )
+    """The documented code is InvalidNetworkInterface.InUse; what AWS sends is this one."""
+    return invalid_value(f"Network interface '{interface}' is currently in use.")
 
 
 def device_index_taken(instance: str, index: int) -> AwsError:

@@ -72,6 +72,12 @@ class Instances(ElasticIps):
                 raise errors.key_unknown(name)
         return select(super().describe_key_pairs(key_names), filters, KEY_PAIR)
 
+    def delete_key_pair(self, name: str) -> Any:
+        key = super().delete_key_pair(name)
+        if key is not None:
+            self.tags.pop(key.id, None)
+        return key
+
     # Launch
 
     def launch(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -365,6 +371,14 @@ class Instances(ElasticIps):
         changed: Instance = super().modify_instance_attribute(instance_id, key, value)
         return changed
 
+    def modify_instance_metadata_options(self, instance_id: str, **options: Any) -> Any:
+        """What is not named stays as it is."""
+        instance: Instance = self.get_instance(instance_id)
+        names = ("http_tokens", "http_endpoint", "metadata_tags", "hop_limit", "http_protocol")
+        kept = dict(zip(names, _metadata_values(instance.metadata_options), strict=True))
+        named = {name: value for name, value in options.items() if value is not None}
+        return super().modify_instance_metadata_options(instance_id, **{**kept, **named})
+
     def modify_instance_security_groups(
         self, instance_id: str, new_group_id_list: Sequence[str]
     ) -> Instance:
@@ -383,6 +397,16 @@ SETTLED: Mapping[str, StateName] = {
     "shutting-down": "terminated",
     "terminated": "terminated",
 }
+
+
+def _metadata_values(options: Any) -> tuple[Any, ...]:
+    return (
+        options.http_tokens,
+        options.http_endpoint,
+        options.instance_metadata_tags,
+        options.http_put_response_hop_limit,
+        options.http_protocol_ipv6,
+    )
 
 
 def _root_gib(request: Mapping[str, Any], image: Any) -> int:

@@ -138,6 +138,7 @@ class Interfaces(Networks):
             raise errors.interface_to_delete_in_use(eni_id)
         self.unbind(interface, interface.addresses)
         super().delete_network_interface(eni_id)
+        self.tags.pop(eni_id, None)
 
     def unbind(self, interface: Interface, addresses: Sequence[IPv4Address]) -> None:
         """Take the Elastic IPs off these addresses."""

@@ -45,7 +45,14 @@ class Networks(EC2Backend):  # type: ignore[misc]
             raise errors.vpc_limit()
         return super().create_vpc(_canonical(cidr_block), *args, **options)
 
+    def get_vpc(self, vpc_id: str) -> Any:
+        if vpc_id not in self.vpcs:
+            raise errors.vpc_unknown(vpc_id)
+        return self.vpcs[vpc_id]
+
     def describe_vpcs(self, vpc_ids: Sequence[str] | None = None, filters: Any = None) -> Any:
+        for id in vpc_ids or ():
+            self.get_vpc(id)
         return select(super().describe_vpcs(vpc_ids), filters, VPC)
 
     def delete_vpc(self, vpc_id: str) -> Any:
@@ -56,14 +63,13 @@ class Networks(EC2Backend):  # type: ignore[misc]
         tables = [table for table in self.route_tables.values() if table.vpc_id == vpc_id]
         if any(table.main_association_id is None for table in tables):
             raise errors.dependency("vpc", vpc_id)
-        for group in list(self.groups[vpc_id]):
-            self.tags.pop(group, None)
         # The main table and the default group go with their VPC, by moto's hand.
         self._deleting = vpc_id
         try:
             return super().delete_vpc(vpc_id)
         finally:
             self._deleting = None
+            self.tags.pop(vpc_id, None)
 
     _deleting: str | None = None
 
@@ -79,6 +85,8 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def describe_subnets(
         self, subnet_ids: Sequence[str] | None = None, filters: Any = None
     ) -> list[Any]:
+        for id in subnet_ids or ():
+            self.get_subnet(id)
         return select(super().describe_subnets(subnet_ids), filters, SUBNET)
 
     def delete_subnet(self, subnet_id: str) -> Any:
@@ -88,6 +96,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
         for table in self.route_tables.values():
             kept = {id: to for id, to in table._associations.items() if to != subnet_id}
             table._associations = kept
+        self.tags.pop(subnet_id, None)
         return super().delete_subnet(subnet_id)
 
     # Internet gateways
@@ -122,6 +131,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def delete_internet_gateway(self, internet_gateway_id: str) -> None:
         if self.get_internet_gateway(internet_gateway_id).vpc is not None:
             raise errors.dependency("internetGateway", internet_gateway_id)
+        self.tags.pop(internet_gateway_id, None)
         super().delete_internet_gateway(internet_gateway_id)
 
     # Route tables
@@ -136,6 +146,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
         if table.main_association_id and table.vpc_id != self._deleting:
             raise errors.main_table(route_table_id)
         super().delete_route_table(route_table_id)
+        self.tags.pop(route_table_id, None)
 
     def associate_route_table(
         self, route_table_id: str, gateway_id: str | None = None, subnet_id: str | None = None
@@ -291,12 +302,21 @@ class Networks(EC2Backend):  # type: ignore[misc]
         if worn or named:
             raise errors.group_in_use(group_id)
         super().delete_security_group(group_id=group_id)
+        self.tags.pop(group_id, None)
 
     def authorize_security_group_ingress(self, **rule: Any) -> Any:
         return super().authorize_security_group_ingress(**self._checked(rule))
 
     def authorize_security_group_egress(self, **rule: Any) -> Any:
         return super().authorize_security_group_egress(**self._checked(rule))
+
+    def revoke_security_group_ingress(self, **rule: Any) -> None:
+        wanted = rule if rule.get("security_rule_ids") else self._checked(rule)
+        super().revoke_security_group_ingress(**wanted)
+
+    def revoke_security_group_egress(self, **rule: Any) -> None:
+        wanted = rule if rule.get("security_rule_ids") else self._checked(rule)
+        super().revoke_security_group_egress(**wanted)
 
     def _checked(self, rule: Mapping[str, Any]) -> dict[str, Any]:
         """A rule in AWS's one spelling: canonical networks, named protocols, whole port ranges."""

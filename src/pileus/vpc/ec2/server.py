@@ -64,7 +64,7 @@ class Ec2Server:
         """Listen and serve in a thread. Raises UserError when the port is taken."""
         try:
             self._server = make_server(
-                LOOPBACK, self._settings.port, self._wsgi, threaded=True, request_handler=_Quiet
+                LOOPBACK, self._settings.port, self.wsgi, threaded=True, request_handler=_Quiet
             )
         except (OSError, SystemExit) as error:
             raise UserError(
@@ -133,7 +133,8 @@ class Ec2Server:
 
     # HTTP
 
-    def _wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """The endpoint as a WSGI application, for tests without a socket too."""
         request_id = str(uuid.uuid4())
         status, body = self._handle(environ, request_id)
         response = Response(body, status, mimetype="text/xml")

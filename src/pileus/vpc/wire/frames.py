@@ -124,14 +124,15 @@ def _sent(eni: Eni) -> Iterator[Rule]:
             Accept(),
         ),
     )
+    # Before the source check: hosts without an address yet speak IGMP from 0.0.0.0.
+    many: frozenset[Atom] = frozenset({MULTICAST, BROADCAST})
+    yield _drop(eni, Code.NOT_CARRIED, Match(Field.IP_DESTINATION, many))
     if eni.source_dest_check:
         own = SetName(_own(eni))
         yield _drop(eni, Code.SOURCE_IP, Match(Field.IP_SOURCE, own, negate=True))
     yield _drop(eni, Code.LINK_LOCAL, Match(Field.IP_SOURCE, LINK_LOCAL))
     peers = SetName("peers")
     yield _drop(eni, Code.NOT_CARRIED, Match(Field.ETHER_DESTINATION, peers, negate=True))
-    many: frozenset[Atom] = frozenset({MULTICAST, BROADCAST})
-    yield _drop(eni, Code.NOT_CARRIED, Match(Field.IP_DESTINATION, many))
     yield Rule(
         "metadata",
         (
