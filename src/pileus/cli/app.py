@@ -136,10 +136,9 @@ def publish(
     from pileus import api
 
     session: Session = context.obj
-    publication = _publication(ports)
     spec, workspace = session.load(file)
     progress = session.begin("publish", workspace, verbose=verbose)
-    api.publish(spec, workspace, progress, server, publication)
+    api.publish(spec, workspace, progress, server, ports)
 
 
 @app.command()
@@ -154,10 +153,9 @@ def unpublish(
     from pileus import api
 
     session: Session = context.obj
-    publication = _publication(ports)
     spec, workspace = session.load(file)
     progress = session.begin("unpublish", workspace, verbose=verbose)
-    api.unpublish(spec, workspace, progress, server, publication)
+    api.unpublish(spec, workspace, progress, server, ports)
 
 
 @app.command(context_settings=REST)
@@ -256,16 +254,6 @@ def image_exists(context: typer.Context, file: File = None) -> None:
     there = api.image_exists(*context.obj.load(file))
     print("yes" if there else "no")
     raise typer.Exit(0 if there else 1)
-
-
-def _publication(text: str) -> str:
-    """The ports in their one spelling. Raises UserError when they are none."""
-    from pileus.model.publishing import Publication
-
-    try:
-        return str(Publication.parse(text))
-    except ValueError as error:
-        raise UserError(str(error), hint="write the ports as 522:22, or 53:53/udp") from error
 
 
 def _words(command: list[str] | None) -> list[str]:
