@@ -120,6 +120,10 @@ def gateway_attached(gateway: str, vpc: str) -> AwsError:
     )
 
 
+def subnet_range(cidr: str) -> AwsError:
+    return AwsError("InvalidSubnet.Range", f"The CIDR '{cidr}' is invalid.")
+
+
 def has_gateway(vpc: str) -> AwsError:
     return invalid_value(f"Network {vpc} already has an internet gateway attached")
 
@@ -304,6 +308,10 @@ def image_malformed(image: str) -> AwsError:
 
 def key_unknown(name: str) -> AwsError:
     return AwsError("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
+
+
+def key_malformed() -> AwsError:
+    return AwsError("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
 
 
 def type_unknown(name: str) -> AwsError:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moto.ec2.exceptions import InvalidKeyPairFormatError
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceState
@@ -71,6 +72,12 @@ class Instances(ElasticIps):
             if name not in self.key_pairs:
                 raise errors.key_unknown(name)
         return select(super().describe_key_pairs(key_names), filters, KEY_PAIR)
+
+    def import_key_pair(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().import_key_pair(*args, **options)
+        except InvalidKeyPairFormatError:
+            raise errors.key_malformed() from None
 
     def delete_key_pair(self, name: str) -> Any:
         key = super().delete_key_pair(name)

@@ -21,6 +21,9 @@ from pileus.vpc.ec2.filters import (
 from pileus.vpc.ec2.objects import Route
 from pileus.vpc.ec2.settings import Ec2Settings
 
+LARGEST_SUBNET, SMALLEST_SUBNET = 16, 28
+"""Prefix lengths. [Amazon VPC user guide, Subnet sizing]"""
+
 IP_PROTOCOLS = {"-1": "-1", "tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "icmp": "icmp"}
 IP_PROTOCOLS |= {"1": "icmp", "all": "-1", "icmpv6": "58"}
 
@@ -78,7 +81,10 @@ class Networks(EC2Backend):  # type: ignore[misc]
             yield from (subnet for subnet in zone.values() if subnet.vpc_id == vpc_id)
 
     def create_subnet(self, vpc_id: str, cidr_block: str, *args: Any, **options: Any) -> Any:
-        subnet = super().create_subnet(vpc_id, _canonical(cidr_block), *args, **options)
+        cidr = _canonical(cidr_block)
+        if not LARGEST_SUBNET <= IPv4Network(cidr).prefixlen <= SMALLEST_SUBNET:
+            raise errors.subnet_range(cidr)
+        subnet = super().create_subnet(vpc_id, cidr, *args, **options)
         subnet.default_for_az = subnet.map_public_ip_on_launch = False
         return subnet
 

@@ -1,0 +1,347 @@
+"""Instances, images and key pairs, as boto3 sees them: launch, states, termination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from vpc_ec2 import DEBIAN, KEY, Region, refused
+
+from pileus.vpc.ec2.settings import Ec2Settings
+
+
+@pytest.fixture
+def region() -> Region:
+    return Region()
+
+
+def machine(region: Region, instance: str) -> Any:
+    found = region.ec2.describe_instances(InstanceIds=[instance])
+    return found["Reservations"][0]["Instances"][0]
+
+
+# Launch
+
+
+def test_the_guides_instance(region: Region) -> None:
+    region.ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=KEY.encode())
+    management = region.eni(PrivateIpAddress="172.16.10.101")
+    provider = region.eni(SubnetId=region.provider, PrivateIpAddress="172.16.20.101")
+
+    instance = region.run(
+        management,
+        provider,
+        InstanceType="m5.xlarge",
+        KeyName="mine",
+        UserData="#cloud-config\n",
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}],
+        MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        CpuOptions={"NestedVirtualization": "enabled"},
+    )
+
+    state = region.state
+    known = state.instances[instance]
+    assert (known.image, known.type, known.root_gib) == (DEBIAN.name, "m5.xlarge", 20)
+    assert (known.hostname, known.public_key) == ("ip-172-16-10-101", KEY)
+    assert known.user_data == b"#cloud-config\n"
+    assert known.metadata_tokens_required
+    assert known.nested_virtualization
+    assert [nic.id for nic in state.enis_of(instance)] == [management, provider]
+    shown = machine(region, instance)
+    assert [nic["PrivateIpAddress"] for nic in shown["NetworkInterfaces"]] == [
+        "172.16.10.101",
+        "172.16.20.101",
+    ]
+
+
+def test_launch_makes_an_interface_of_its_own_and_termination_removes_it(region: Region) -> None:
+    instance = region.run(
+        SubnetId=region.management, PrivateIpAddress="172.16.10.50", SecurityGroupIds=[region.group]
+    )
+
+    (nic,) = region.state.enis_of(instance)
+    assert (str(nic.addresses[0]), nic.groups) == ("172.16.10.50", (region.group,))
+    region.ec2.terminate_instances(InstanceIds=[instance])
+    assert region.state.enis == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "parameters"),
+    [
+        ("InvalidAMIID.NotFound", {"ImageId": "ami-00000000000000000"}),
+        ("InvalidAMIID.Malformed", {"ImageId": "debian"}),
+        ("InvalidKeyPair.NotFound", {"KeyName": "nobody"}),
+        ("InvalidParameterValue", {"InstanceType": "m5.tiny"}),
+        ("InvalidParameterValue", {"MinCount": 2, "MaxCount": 1}),
+        ("UnsupportedOperation", {"IamInstanceProfile": {"Name": "admin"}}),
+        ("VPCIdNotSpecified", {}),
+    ],
+)
+def test_what_does_not_exist_is_not_launched(
+    region: Region, code: str, parameters: dict[str, Any]
+) -> None:
+    with refused(code, region):
+        region.run(**parameters)
+
+
+def test_an_interface_in_use_is_not_launched_with(region: Region) -> None:
+    eni, free = region.eni(), region.eni()
+    region.run(eni)
+
+    with refused("InvalidNetworkInterface.InUse", region):
+        region.run(eni)
+    with refused("InvalidNetworkInterface.InUse", region):
+        region.run(free, free)
+    with refused("InvalidNetworkInterfaceID.NotFound", region):
+        region.run("eni-00000000000000000")
+
+
+def test_device_indexes_begin_at_zero_and_are_taken_once(region: Region) -> None:
+    one, other = region.eni(), region.eni()
+
+    def nics(*indexes: int) -> list[dict[str, Any]]:
+        pairs = zip(indexes, (one, other), strict=False)
+        return [{"DeviceIndex": index, "NetworkInterfaceId": eni} for index, eni in pairs]
+
+    for wrong in (nics(0, 0), nics(1, 2)):
+        with refused("InvalidParameterValue", region):
+            region.run(NetworkInterfaces=wrong)
+
+
+def test_the_type_limits_interfaces_and_their_addresses(region: Region) -> None:
+    four = [region.eni() for _ in range(4)]
+    rich = region.eni(SecondaryPrivateIpAddressCount=10)  # m5.large: ten with the primary
+
+    with refused("AttachmentLimitExceeded", region):
+        region.run(*four)
+    with refused("PrivateIpAddressLimitExceeded", region):
+        region.run(rich)
+
+
+def test_groups_and_subnets_belong_to_the_interfaces(region: Region) -> None:
+    eni = region.eni()
+
+    with refused("InvalidParameterCombination", region):
+        region.run(eni, SubnetId=region.management)
+    with refused("InvalidParameterCombination", region):
+        region.run(eni, SecurityGroupIds=[region.group])
+
+
+def test_a_client_token_launches_once(region: Region) -> None:
+    eni, other = region.eni(), region.eni()
+    first = region.run(eni, ClientToken="one")
+
+    assert region.run(eni, ClientToken="one") == first
+    assert len(region.state.instances) == 1
+    with refused("IdempotentParameterMismatch", region):
+        region.run(other, ClientToken="one")
+    assert region.run(other, ClientToken="two") != first
+
+
+def test_several_instances_are_one_reservation(region: Region) -> None:
+    made = region.ec2.run_instances(
+        ImageId=region.image,
+        MinCount=1,
+        MaxCount=3,
+        InstanceType="m5.large",
+        SubnetId=region.management,
+    )
+
+    assert len({one["InstanceId"] for one in made["Instances"]}) == 3
+    assert len(region.ec2.describe_instances()["Reservations"]) == 1
+    assert len({nic.addresses[0] for nic in region.state.enis.values()}) == 3
+
+
+def test_a_dry_run_changes_nothing(region: Region) -> None:
+    eni = region.eni()
+
+    with refused("DryRunOperation", region, status=412):
+        region.run(eni, DryRun=True)
+
+
+# States
+
+
+def test_states_are_the_machine_layers_to_report() -> None:
+    region = Region(Ec2Settings(images=(DEBIAN,)))
+    eni, spare = region.eni(), region.eni()
+    instance = region.run(eni)
+    ec2, settle = region.ec2, region.server.settle_instance
+
+    def state() -> str:
+        return str(machine(region, instance)["State"]["Name"])
+
+    assert state() == "pending"
+    with refused("IncorrectInstanceState", region):
+        ec2.reboot_instances(InstanceIds=[instance])
+    with refused("IncorrectState", region):
+        ec2.attach_network_interface(NetworkInterfaceId=spare, InstanceId=instance, DeviceIndex=1)
+
+    settle(instance, "running")
+    assert state() == "running"
+    ec2.reboot_instances(InstanceIds=[instance])
+    assert region.state.instances[instance].reboots == 1
+
+    ec2.stop_instances(InstanceIds=[instance])
+    assert state() == "stopping"
+    with refused("IncorrectInstanceState", region):
+        ec2.start_instances(InstanceIds=[instance])
+    settle(instance, "stopped")
+    ec2.start_instances(InstanceIds=[instance])
+    assert state() == "pending"
+
+    ec2.terminate_instances(InstanceIds=[instance])
+    assert state() == "shutting-down"
+    assert region.state.enis[eni].instance == instance
+    settle(instance, "terminated")
+    assert state() == "terminated"
+    assert region.state.enis[eni].instance is None
+
+
+def test_every_change_is_published_with_the_whole_state() -> None:
+    region = Region(Ec2Settings(images=(DEBIAN,)))
+    eni = region.eni()
+    instance = region.run(eni)
+    count = len(region.seen)
+
+    region.ec2.describe_instances()
+    assert len(region.seen) == count
+    region.server.settle_instance(instance, "running")
+
+    assert len(region.seen) == count + 1
+    assert region.seen[-1].instances[instance].state == "running"
+    assert region.seen[-1] == region.state
+
+
+def test_a_machine_that_ends_by_itself_says_why() -> None:
+    region = Region(Ec2Settings(images=(DEBIAN,)))
+    instance = region.run(region.eni())
+    region.server.settle_instance(instance, "terminated", "Server.InternalError: no boot in time")
+
+    reason = machine(region, instance)["StateReason"]
+    assert reason == {
+        "Code": "Server.InternalError",
+        "Message": "Server.InternalError: no boot in time",
+    }
+
+
+def test_termination_frees_interfaces_and_keeps_their_addresses(region: Region) -> None:
+    kept, gone = region.eni(), region.eni()
+    elastic = region.elastic()
+    region.ec2.associate_address(AllocationId=elastic, NetworkInterfaceId=kept)
+    instance = region.run(kept, gone)
+    region.ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=gone,
+        Attachment={"AttachmentId": region.attachment(gone), "DeleteOnTermination": True},
+    )
+
+    region.ec2.terminate_instances(InstanceIds=[instance])
+
+    assert region.interface(kept)["Status"] == "available"
+    assert list(region.state.enis) == [kept]
+    # The Elastic IP is the interface's, and the interface lives on.
+    assert region.state.elastic_ips[elastic].eni == kept
+    shown = machine(region, instance)
+    assert shown["State"]["Name"] == "terminated"
+    assert shown["NetworkInterfaces"] == []
+    assert "PrivateIpAddress" not in shown
+    with refused("IncorrectInstanceState", region):
+        region.ec2.start_instances(InstanceIds=[instance])
+    with refused("InvalidInstanceID.NotFound", region):
+        region.ec2.terminate_instances(InstanceIds=["i-00000000000000000"])
+
+
+def test_a_protected_instance_is_not_terminated(region: Region) -> None:
+    instance = region.run(region.eni(), DisableApiTermination=True)
+
+    with refused("OperationNotPermitted", region):
+        region.ec2.terminate_instances(InstanceIds=[instance])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("instance-state-name", "running"),
+        ("tag:pileus", "demo"),
+        ("tag-key", "pileus"),
+        ("network-interface.addresses.private-ip-address", "172.16.10.101"),
+        ("network-interface.attachment.device-index", "0"),
+        ("network-interface.network-interface-id", "eni-*"),
+        ("instance.group-id", "sg-*"),
+        ("private-ip-address", "172.16.10.101"),
+        ("image-id", "ami-*"),
+        ("client-token", "unique"),
+    ],
+)
+def test_instances_are_found_by_every_filter(region: Region, name: str, value: str) -> None:
+    wanted = region.run(
+        region.eni(PrivateIpAddress="172.16.10.101"),
+        ClientToken="unique",
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": "pileus", "Value": "demo"}]}
+        ],
+    )
+
+    def find(*values: str) -> list[str]:
+        found = region.ec2.describe_instances(Filters=[{"Name": name, "Values": list(values)}])
+        return [one["InstanceId"] for each in found["Reservations"] for one in each["Instances"]]
+
+    assert find(value) == [wanted]
+    assert find("nothing", value) == [wanted]
+    assert find("nothing") == []
+
+
+def test_the_source_check_of_a_single_interface_is_set_through_its_instance(
+    region: Region,
+) -> None:
+    eni = region.eni()
+    alone = region.run(eni)
+    pair = region.run(region.eni(), region.eni())
+    lift = {"SourceDestCheck": {"Value": False}}
+
+    region.ec2.modify_instance_attribute(InstanceId=alone, **lift)
+    assert not region.state.enis[eni].source_dest_check
+    with refused("InvalidInstanceID", region):
+        region.ec2.modify_instance_attribute(InstanceId=pair, **lift)
+
+
+def test_metadata_options_change_one_by_one(region: Region) -> None:
+    instance = region.run(region.eni(), MetadataOptions={"HttpTokens": "required"})
+    region.ec2.modify_instance_metadata_options(InstanceId=instance, HttpPutResponseHopLimit=2)
+
+    known = region.state.instances[instance]
+    assert (known.metadata_tokens_required, known.metadata_hop_limit) == (True, 2)
+
+
+# Images and keys
+
+
+def test_images_are_found_by_name_and_owner(region: Region) -> None:
+    def find(**parameters: Any) -> list[str]:
+        return [one["Name"] for one in region.ec2.describe_images(**parameters)["Images"]]
+
+    by_name = [{"Name": "name", "Values": ["debian-13-amd64-*"]}]
+    assert find(Owners=[DEBIAN.owner], Filters=by_name) == [DEBIAN.name]
+    assert find(Owners=["self"]) == []
+    assert find(Owners=["amazon"]) == []
+    assert find(Filters=[{"Name": "name", "Values": ["debian-12-*"]}]) == []
+    with refused("InvalidAMIID.NotFound", region):
+        find(ImageIds=["ami-00000000000000000"])
+
+
+def test_an_images_id_depends_on_its_name_alone(region: Region) -> None:
+    assert Region().image == region.image
+
+
+def test_key_pairs(region: Region) -> None:
+    region.ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=KEY.encode())
+
+    with refused("InvalidKeyPair.Duplicate", region):
+        region.ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=KEY.encode())
+    with refused("InvalidKeyPair.NotFound", region):
+        region.ec2.describe_key_pairs(KeyNames=["theirs"])
+    with refused("InvalidKey.Format", region):
+        region.ec2.import_key_pair(KeyName="bad", PublicKeyMaterial=b"ssh-rsa nonsense")
+    region.ec2.delete_key_pair(KeyName="theirs")
+    region.ec2.delete_key_pair(KeyName="mine")
+    assert region.ec2.describe_key_pairs()["KeyPairs"] == []

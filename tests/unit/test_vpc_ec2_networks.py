@@ -1,0 +1,332 @@
+"""VPCs, subnets, gateways, routes and security groups, as boto3 sees them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+from vpc_ec2 import Region, refused
+
+ANYWHERE = [{"CidrIp": "0.0.0.0/0"}]
+
+
+@pytest.fixture
+def region() -> Region:
+    return Region()
+
+
+def ssh(**changes: Any) -> dict[str, Any]:
+    return {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ANYWHERE, **changes}
+
+
+# VPCs and subnets
+
+
+def test_a_fresh_region_has_nothing_in_it() -> None:
+    region = Region()
+    vpcs = region.ec2.describe_vpcs()["Vpcs"]
+
+    assert [vpc["VpcId"] for vpc in vpcs] == [region.vpc]
+    assert not vpcs[0]["IsDefault"]
+    assert len(region.ec2.describe_images()["Images"]) == 1
+    with refused("VPCIdNotSpecified", region):
+        region.ec2.create_security_group(GroupName="g", Description="g")
+
+
+def test_five_vpcs_are_the_quota(region: Region) -> None:
+    for _ in range(4):
+        region.ec2.create_vpc(CidrBlock="172.16.0.0/16")  # the same range as often as one likes
+
+    with refused("VpcLimitExceeded", region):
+        region.ec2.create_vpc(CidrBlock="10.0.0.0/16")
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.0/8", "10.0.0.0/29", "10.0.0.0", "ten", "10.0.0.0/33"])
+def test_a_vpcs_range_has_16_to_28_bits(region: Region, cidr: str) -> None:
+    code = "InvalidVpc.Range" if cidr in ("10.0.0.0/8", "10.0.0.0/29") else "InvalidParameterValue"
+
+    with refused(code, region):
+        region.ec2.create_vpc(CidrBlock=cidr)
+
+
+def test_host_bits_are_taken_off(region: Region) -> None:
+    made = region.ec2.create_subnet(VpcId=region.vpc, CidrBlock="172.16.30.7/24")["Subnet"]
+
+    assert made["CidrBlock"] == "172.16.30.0/24"
+    assert not made["MapPublicIpOnLaunch"]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "code"),
+    [
+        ("172.16.10.128/25", "InvalidSubnet.Conflict"),
+        ("10.0.0.0/24", "InvalidSubnet.Range"),
+        ("172.16.30.0/29", "InvalidSubnet.Range"),
+    ],
+)
+def test_subnets_lie_in_their_vpc_and_do_not_overlap(region: Region, cidr: str, code: str) -> None:
+    with refused(code, region):
+        region.subnet(cidr)
+
+
+def test_nothing_is_deleted_that_something_depends_on(region: Region) -> None:
+    ec2 = region.ec2
+    eni = region.eni(Groups=[region.group])
+
+    with refused("DependencyViolation", region):
+        ec2.delete_vpc(VpcId=region.vpc)
+    with refused("DependencyViolation", region):
+        ec2.delete_subnet(SubnetId=region.management)
+    with refused("DependencyViolation", region):
+        ec2.delete_security_group(GroupId=region.group)
+    with refused("DependencyViolation", region):
+        ec2.delete_internet_gateway(InternetGatewayId=region.gateway)
+
+    ec2.delete_network_interface(NetworkInterfaceId=eni)
+    for subnet in (region.management, region.provider):
+        ec2.delete_subnet(SubnetId=subnet)
+    for blocker in ("group", "gateway"):
+        with refused("DependencyViolation", region):
+            ec2.delete_vpc(VpcId=region.vpc)
+        if blocker == "group":
+            ec2.delete_security_group(GroupId=region.group)
+        else:
+            ec2.detach_internet_gateway(InternetGatewayId=region.gateway, VpcId=region.vpc)
+            ec2.delete_internet_gateway(InternetGatewayId=region.gateway)
+    ec2.delete_vpc(VpcId=region.vpc)
+
+    state = region.state
+    assert (state.vpcs, state.subnets, state.route_tables, state.groups) == ({}, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("call", "parameters", "code"),
+    [
+        ("delete_vpc", {"VpcId": "vpc-0"}, "InvalidVpcID.NotFound"),
+        ("delete_subnet", {"SubnetId": "subnet-0"}, "InvalidSubnetID.NotFound"),
+        ("describe_vpcs", {"VpcIds": ["vpc-0"]}, "InvalidVpcID.NotFound"),
+        ("describe_subnets", {"SubnetIds": ["subnet-0"]}, "InvalidSubnetID.NotFound"),
+        ("describe_security_groups", {"GroupIds": ["sg-0"]}, "InvalidGroup.NotFound"),
+        ("delete_security_group", {"GroupId": "sg-0"}, "InvalidGroup.NotFound"),
+        (
+            "delete_internet_gateway",
+            {"InternetGatewayId": "igw-0"},
+            "InvalidInternetGatewayID.NotFound",
+        ),
+        ("delete_route_table", {"RouteTableId": "rtb-0"}, "InvalidRouteTableID.NotFound"),
+        (
+            "create_tags",
+            {"Resources": ["eni-00000000000000000"], "Tags": [{"Key": "a", "Value": "b"}]},
+            "InvalidNetworkInterfaceID.NotFound",
+        ),
+    ],
+)
+def test_what_is_not_there_is_not_found(
+    region: Region, call: str, parameters: dict[str, Any], code: str
+) -> None:
+    with refused(code, region):
+        getattr(region.ec2, call)(**parameters)
+
+
+def test_tags_go_with_their_resource(region: Region) -> None:
+    subnet = region.subnet("172.16.30.0/24")
+    region.ec2.create_tags(Resources=[subnet], Tags=[{"Key": "pileus", "Value": "demo"}])
+    wanted = [{"Name": "tag:pileus", "Values": ["demo"]}]
+    assert len(region.ec2.describe_subnets(Filters=wanted)["Subnets"]) == 1
+
+    region.ec2.delete_subnet(SubnetId=subnet)
+
+    assert region.ec2.describe_tags()["Tags"] == []
+
+
+# Internet gateways
+
+
+def test_a_vpc_has_one_internet_gateway(region: Region) -> None:
+    second = region.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    other = region.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    attach = region.ec2.attach_internet_gateway
+
+    with refused("InvalidParameterValue", region):
+        attach(InternetGatewayId=second, VpcId=region.vpc)
+    with refused("Resource.AlreadyAssociated", region):
+        attach(InternetGatewayId=region.gateway, VpcId=other)
+    with refused("Gateway.NotAttached", region):
+        region.ec2.detach_internet_gateway(InternetGatewayId=second, VpcId=region.vpc)
+
+
+def test_a_gateway_stays_while_public_addresses_are_mapped(region: Region) -> None:
+    region.ec2.associate_address(AllocationId=region.elastic(), NetworkInterfaceId=region.eni())
+
+    with refused("DependencyViolation", region):
+        region.ec2.detach_internet_gateway(InternetGatewayId=region.gateway, VpcId=region.vpc)
+
+
+# Routes
+
+
+def table(region: Region, vpc: str | None = None) -> str:
+    made = region.ec2.create_route_table(VpcId=vpc or region.vpc)
+    return str(made["RouteTable"]["RouteTableId"])
+
+
+def targets(region: Region, rtb: str) -> dict[str, str]:
+    return {str(route.destination): route.target for route in region.state.route_tables[rtb].routes}
+
+
+def test_routes_to_the_gateway_turn_black_when_it_is_detached(region: Region) -> None:
+    rtb = table(region)
+    region.ec2.create_route(
+        RouteTableId=rtb, DestinationCidrBlock="0.0.0.0/0", GatewayId=region.gateway
+    )
+    assert targets(region, rtb) == {"172.16.0.0/16": "local", "0.0.0.0/0": "igw"}
+
+    region.ec2.detach_internet_gateway(InternetGatewayId=region.gateway, VpcId=region.vpc)
+
+    assert targets(region, rtb)["0.0.0.0/0"] == "blackhole"
+    found = region.ec2.describe_route_tables(RouteTableIds=[rtb])["RouteTables"][0]["Routes"]
+    assert [route["State"] for route in found] == ["active", "blackhole"]
+
+
+def test_routes_to_an_interface_work_while_a_machine_has_it(region: Region) -> None:
+    rtb, eni = table(region), region.eni()
+    region.ec2.create_route(
+        RouteTableId=rtb, DestinationCidrBlock="192.168.20.0/24", NetworkInterfaceId=eni
+    )
+    assert targets(region, rtb)["192.168.20.0/24"] == "blackhole"
+
+    instance = region.run(eni)
+    assert targets(region, rtb)["192.168.20.0/24"] == eni
+
+    region.ec2.terminate_instances(InstanceIds=[instance])
+    assert targets(region, rtb)["192.168.20.0/24"] == "blackhole"
+    region.ec2.delete_network_interface(NetworkInterfaceId=eni)
+    assert targets(region, rtb)["192.168.20.0/24"] == "blackhole"
+
+
+def test_routes_are_refused_that_could_not_work(region: Region) -> None:
+    rtb, loose = table(region), region.ec2.create_internet_gateway()["InternetGateway"]
+    create = region.ec2.create_route
+    create(RouteTableId=rtb, DestinationCidrBlock="0.0.0.0/0", GatewayId=region.gateway)
+
+    with refused("RouteAlreadyExists", region):
+        create(RouteTableId=rtb, DestinationCidrBlock="0.0.0.0/0", GatewayId=region.gateway)
+    with refused("InvalidParameterValue", region):
+        create(
+            RouteTableId=rtb,
+            DestinationCidrBlock="8.8.8.8/32",
+            GatewayId=loose["InternetGatewayId"],
+        )
+    with refused("InvalidParameterValue", region):
+        create(RouteTableId=rtb, DestinationCidrBlock="172.16.10.0/24", GatewayId=region.gateway)
+    with refused("InvalidParameterValue", region):
+        region.ec2.delete_route(RouteTableId=rtb, DestinationCidrBlock="172.16.0.0/16")
+    with refused("InvalidRoute.NotFound", region):
+        region.ec2.delete_route(RouteTableId=rtb, DestinationCidrBlock="9.9.9.9/32")
+
+
+def test_a_subnet_has_one_route_table(region: Region) -> None:
+    one, other = table(region), table(region)
+    associate = region.ec2.associate_route_table
+    made = associate(RouteTableId=one, SubnetId=region.management)["AssociationId"]
+    assert associate(RouteTableId=one, SubnetId=region.management)["AssociationId"] == made
+
+    with refused("Resource.AlreadyAssociated", region):
+        associate(RouteTableId=other, SubnetId=region.management)
+    with refused("DependencyViolation", region):
+        region.ec2.delete_route_table(RouteTableId=one)
+    foreign = table(region, region.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+    with refused("InvalidParameterValue", region):
+        associate(RouteTableId=foreign, SubnetId=region.provider)
+
+    region.ec2.replace_route_table_association(AssociationId=made, RouteTableId=other)
+    assert region.state.route_tables[other].subnets == {region.management}
+    region.ec2.delete_route_table(RouteTableId=one)
+
+
+def test_the_main_table_stays(region: Region) -> None:
+    (main,) = [rtb for rtb in region.state.route_tables.values() if rtb.main]
+
+    with refused("DependencyViolation", region):
+        region.ec2.delete_route_table(RouteTableId=main.id)
+
+
+# Security groups
+
+
+def test_rules_reach_the_state_in_one_spelling(region: Region) -> None:
+    region.permit(**ssh(IpRanges=[{"CidrIp": "203.0.113.7/24"}]))
+    region.permit(IpProtocol="6", FromPort=80, ToPort=90, IpRanges=ANYWHERE)
+    region.permit(IpProtocol="icmp", FromPort=-1, ToPort=-1, IpRanges=ANYWHERE)
+    region.permit(IpProtocol="-1", UserIdGroupPairs=[{"GroupId": region.group}])
+
+    rules = region.state.groups[region.group].ingress
+    assert [(rule.protocol, rule.ports) for rule in rules] == [
+        ("tcp", (22, 22)),
+        ("tcp", (80, 90)),
+        ("icmp", None),
+        ("-1", None),
+    ]
+    assert rules[0].networks == {IPv4Network("203.0.113.0/24")}
+    assert rules[3].groups == {region.group}
+
+
+def test_a_rule_is_there_once_and_a_refused_call_adds_none_of_its_rules(region: Region) -> None:
+    region.permit(**ssh())
+
+    with refused("InvalidPermission.Duplicate", region):
+        region.permit(**ssh(IpProtocol="6"))
+    with refused("InvalidPermission.Duplicate", region):
+        region.ec2.authorize_security_group_ingress(
+            GroupId=region.group, IpPermissions=[ssh(FromPort=80, ToPort=80), ssh()]
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ssh(FromPort=0, ToPort=70000),
+        ssh(FromPort=23),
+        ssh(IpProtocol="teleport"),
+        ssh(IpProtocol="256"),
+        ssh(IpRanges=[{"CidrIp": "everywhere"}]),
+        {"IpProtocol": "tcp", "IpRanges": ANYWHERE},
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(region: Region, wrong: dict[str, Any]) -> None:
+    with refused("InvalidParameterValue", region):
+        region.permit(**wrong)
+
+
+def test_a_rule_is_revoked_as_it_was_authorised(region: Region) -> None:
+    revoke = region.ec2.revoke_security_group_ingress
+    region.permit(**ssh())
+
+    with refused("InvalidPermission.NotFound", region):
+        revoke(GroupId=region.group, IpPermissions=[ssh(), ssh(FromPort=80, ToPort=80)])
+    revoke(GroupId=region.group, IpPermissions=[ssh(IpProtocol="6")])
+    assert region.state.groups[region.group].ingress == ()
+
+
+def test_a_group_that_another_one_names_stays(region: Region) -> None:
+    named = region.new_group("named")
+    rule = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": named}]}
+    region.permit(**rule)
+
+    with refused("DependencyViolation", region):
+        region.ec2.delete_security_group(GroupId=named)
+    region.ec2.revoke_security_group_ingress(GroupId=region.group, IpPermissions=[rule])
+    region.ec2.delete_security_group(GroupId=named)
+
+
+def test_names_are_unique_and_default_is_taken(region: Region) -> None:
+    with refused("InvalidGroup.Duplicate", region):
+        region.new_group("open")
+    with refused("InvalidParameterValue", region):
+        region.new_group("default")
+    (default,) = [g for g in region.state.groups.values() if g.name == "default"]
+    with refused("CannotDelete", region):
+        region.ec2.delete_security_group(GroupId=default.id)
+    with refused("InvalidGroup.NotFound", region):
+        region.permit(IpProtocol="-1", UserIdGroupPairs=[{"GroupId": "sg-00000000000000000"}])
