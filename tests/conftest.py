@@ -1,0 +1,121 @@
+"""What all tests share: unit tests can have no side effects, others are marked by their place."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).parent
+
+# The same examples in every run: a failure can be repeated, and nothing is kept on disk.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+FORBIDDEN = frozenset(
+    {
+        "subprocess.Popen",
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.system",
+        "socket.__new__",
+        "socket.getaddrinfo",
+    }
+)
+"""Audit events that no unit test may cause. [Python library reference, Audit events table]"""
+CHANGES = frozenset(
+    {
+        "os.chmod",
+        "os.chown",
+        "os.link",
+        "os.mkdir",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.symlink",
+        "os.truncate",
+    }
+)
+"""Audit events that name the path they change as their first argument."""
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class SideEffect(AssertionError):
+    """A unit test touched something outside of the test."""
+
+
+class _Guard:
+    """An audit hook, which Python cannot take back, with a switch."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.allowed = (os.path.realpath(tempfile.gettempdir()) + "/",)
+        sys.addaudithook(self)
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.on:
+            return
+        if event in FORBIDDEN:
+            self._refuse(event, arguments)
+        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
+        if (written or event in CHANGES) and not self._may_write(arguments[0]):
+            self._refuse(event, arguments)
+
+    def _may_write(self, path: Any) -> bool:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return True  # an open descriptor: it was looked at when it was opened
+        text = os.fsdecode(path)
+        if text == os.devnull or "__pycache__" in text:
+            return True
+        return (os.path.realpath(text) + "/").startswith(self.allowed)
+
+    def _refuse(self, event: str, arguments: tuple[Any, ...]) -> None:
+        self.on = False  # what reports the failure may have side effects
+        raise SideEffect(f"{event}{arguments!r} in a unit test")
+
+    def sleep(self, seconds: float) -> None:
+        """Stands in for time.sleep, which is an audit event only from Python 3.13 on."""
+        self._refuse("time.sleep", (seconds,))
+
+
+_guard = _Guard()
+
+
+@pytest.fixture(autouse=True)
+def no_side_effects(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Forbid programs, sockets, sleeping and writing outside the temporary directory."""
+    if HERE / "unit" in request.path.parents:
+        monkeypatch.setattr(time, "sleep", _guard.sleep)
+        _guard.on = True
+    yield
+    _guard.on = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep libraries' caches out of the user's home."""
+    cache = tempfile.TemporaryDirectory(prefix="pileus-tests-")
+    os.environ["XDG_CACHE_HOME"] = cache.name
+    config.add_cleanup(cache.cleanup)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their directory; those in namespaces need root."""
+    not_root = pytest.mark.skip(reason="needs root")
+    for item in items:
+        place = item.path.relative_to(HERE).parts[0]
+        if place in ("netns", "e2e"):
+            item.add_marker(place)
+            if os.geteuid() != 0:
+                item.add_marker(not_root)
