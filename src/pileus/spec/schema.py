@@ -125,11 +125,13 @@ def _allocation_pool(data: dict[str, Any]) -> tuple[IPv4Address, IPv4Address]:
 class Underlay(_Section):
     """The cloud below: the rented machine and the network it stands in."""
 
-    kind: Literal["aws", "openstack"] = Field(default="aws", description="The kind of cloud below.")
+    kind: Literal["aws", "openstack"] = Field(
+        default="aws", description="The kind of cloud below. `openstack` is not built yet."
+    )
     endpoint: Literal["simulated", "aws"] = Field(
         default="simulated",
         description="`simulated` is the region that Pileus carries itself: no account, no bill. "
-        "`aws` is the real one.",
+        "`aws`, a real account, is not built yet.",
     )
     region: Annotated[str, _matching(_REGION, "a region", "write it as us-east-1")] = Field(
         default="us-east-1", description="Region in the cloud below."
@@ -144,7 +146,7 @@ class Underlay(_Section):
     )
     management_address: Address = Field(
         default_factory=_node_address,
-        description="The machine's address in the management subnet. Default: the 101st of it.",
+        description="The machine's address in the management subnet. Default: its .101.",
     )
     provider: Network = Field(
         default=IPv4Network("172.16.20.0/24"),
@@ -153,12 +155,12 @@ class Underlay(_Section):
     registered_address: Address = Field(
         default_factory=_registered_address,
         description="The address that the cloud below registers on the provider NIC, and that "
-        "the router's gateway gets. Default: the 101st of the provider subnet.",
+        "the router's gateway gets. Default: .101 of the provider subnet.",
     )
     allocation_pool: Pool = Field(
         default_factory=_allocation_pool,
         description="First and last address that Neutron may give out on the provider network, "
-        "as `FIRST-LAST`; it covers the registered address. Default: the 100th to the 250th.",
+        "as `FIRST-LAST`; it covers the registered address. Default: .100 to .250.",
     )
     instance_type: Annotated[
         str, _matching(_INSTANCE_TYPE, "an instance type", "write it as m5.xlarge")
@@ -182,7 +184,7 @@ class OpenStack(_Section):
 
     release: str = Field(default="2025.1", description="OpenStack release.")
     network_driver: Literal["ovs", "ovn"] = Field(
-        default="ovs", description="Neutron's ML2 driver."
+        default="ovs", description="Neutron's ML2 driver. `ovn` is not built yet."
     )
     hypervisor: Hypervisor = Field(
         default="auto",

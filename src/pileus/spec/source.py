@@ -8,7 +8,7 @@ schema gives them types.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -76,7 +76,7 @@ class _Reader:
         if len(raw) > MAX_SIZE:
             raise _Refusal(1, f"the file is larger than {MAX_SIZE // 1024} KiB", "shorten it")
         try:
-            self._events = list(yaml.parse(raw.decode(), Loader=yaml.SafeLoader))
+            self._events = list(_shallow(yaml.parse(raw.decode(), Loader=yaml.SafeLoader)))
         except UnicodeDecodeError:
             raise _Refusal(1, "the file is not UTF-8 text", "save it as UTF-8") from None
         except yaml.MarkedYAMLError as error:
@@ -117,10 +117,6 @@ class _Reader:
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
             raise _Refusal(line, f"tags ({tag}) are not allowed", "remove the tag")
-        if len(path) > MAX_DEPTH:
-            raise _Refusal(
-                line, "the file is nested too deeply", "see docs/reference/pileus.yaml.md"
-            )
         if isinstance(event, events.ScalarEvent):
             plain_null = event.style is None and event.value.lower() in _NULL
             return None if plain_null else str(event.value)
@@ -158,6 +154,24 @@ class _Reader:
             found[key] = self._value((*path, key))
         self._next()
         return found
+
+
+def _shallow(stream: Iterable[events.Event]) -> Iterator[events.Event]:
+    """The events, as long as they do not nest too deeply.
+
+    The parser's time grows with the square of the depth, so it must not get any further.
+    """
+    depth = 0
+    for event in stream:
+        if isinstance(event, events.CollectionStartEvent):
+            depth += 1
+        if isinstance(event, events.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise _Refusal(
+                _line(event), "the file is nested too deeply", "see docs/reference/pileus.yaml.md"
+            )
+        yield event
 
 
 def _line(event: events.Event) -> int:
