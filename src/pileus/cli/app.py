@@ -89,7 +89,7 @@ def up(
     spec, workspace = session.load(file)
     progress = session.begin("up", workspace, verbose=verbose)
     result = api.up(spec, workspace, progress)
-    progress.close()
+    session.quiet()
     if as_json:
         _print_json(result.to_json())
     else:
@@ -138,7 +138,7 @@ def publish(
     session: Session = context.obj
     spec, workspace = session.load(file)
     progress = session.begin("publish", workspace, verbose=verbose)
-    api.publish(spec, workspace, progress, server, ports)
+    _tell(api.publish(spec, workspace, progress, server, ports), session)
 
 
 @app.command()
@@ -155,7 +155,7 @@ def unpublish(
     session: Session = context.obj
     spec, workspace = session.load(file)
     progress = session.begin("unpublish", workspace, verbose=verbose)
-    api.unpublish(spec, workspace, progress, server, ports)
+    _tell(api.unpublish(spec, workspace, progress, server, ports), session)
 
 
 @app.command(context_settings=REST)
@@ -187,9 +187,7 @@ def down(
     if not yes:
         _confirm(f"Remove cloud `{spec.cloud}` with its machines, disks and servers?")
     progress = session.begin("down", workspace, verbose=verbose)
-    api.down(spec, workspace, progress)
-    progress.close()
-    print(f"cloud {spec.cloud} is down")
+    _tell(api.down(spec, workspace, progress), session)
 
 
 @sim.command("endpoint")
@@ -219,7 +217,8 @@ def sim_exec(
             "there is no command to run",
             hint=f"for example: pileus sim exec {host} -- ping -c 1 8.8.8.8",
         )
-    become(api.sim_exec(*context.obj.load(file), host, words))
+    spec, workspace = context.obj.load(file)
+    become(api.sim_exec(spec, workspace, host, words))
 
 
 @sim.command("wire")
@@ -254,6 +253,13 @@ def image_exists(context: typer.Context, file: File = None) -> None:
     there = api.image_exists(*context.obj.load(file))
     print("yes" if there else "no")
     raise typer.Exit(0 if there else 1)
+
+
+def _tell(changes: Sequence[str], session: Session) -> None:
+    """What a command changed, a line each."""
+    session.quiet()
+    for change in changes or ["nothing had to change"]:
+        print(change)
 
 
 def _words(command: list[str] | None) -> list[str]:

@@ -34,6 +34,8 @@ def guarded(action: Callable[[], int], session: Session) -> int:
     """Run a command and return its exit code; errors are told on stderr."""
     try:
         code = action()
+        if code == INTERRUPTED:  # Typer turns Ctrl-C into this
+            raise KeyboardInterrupt
         sys.stdout.flush()
         return code
     except BaseException as error:
