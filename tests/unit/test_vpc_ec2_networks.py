@@ -330,3 +330,40 @@ def test_names_are_unique_and_default_is_taken(region: Region) -> None:
         region.ec2.delete_security_group(GroupId=default.id)
     with refused("InvalidGroup.NotFound", region):
         region.permit(IpProtocol="-1", UserIdGroupPairs=[{"GroupId": "sg-00000000000000000"}])
+
+
+def test_a_route_is_replaced(region: Region) -> None:
+    rtb, eni = table(region), region.eni()
+    region.run(eni)
+    replace = region.ec2.replace_route
+    everything = {"RouteTableId": rtb, "DestinationCidrBlock": "0.0.0.0/0"}
+    with refused("InvalidParameterValue", region):
+        replace(**everything, NetworkInterfaceId=eni)
+    region.ec2.create_route(**everything, GatewayId=region.gateway)
+
+    replace(**everything, NetworkInterfaceId=eni)
+    assert targets(region, rtb)["0.0.0.0/0"] == eni
+    with refused("InvalidParameterCombination", region):
+        replace(**everything, NetworkInterfaceId=eni, GatewayId=region.gateway)
+
+
+@pytest.mark.parametrize(
+    "specifications",
+    [
+        [{"ResourceType": "subnet", "Tags": [{"Key": "a", "Value": "b"}]}],
+        [{"Tags": [{"Key": "a", "Value": "b"}]}],
+        [{"ResourceType": "vpc", "Tags": [{"Value": "b"}]}],
+    ],
+)
+def test_tags_name_what_is_made_and_have_keys(region: Region, specifications: Any) -> None:
+    code = "InvalidParameterValue" if len(specifications[0]) == 2 else "MissingParameter"
+    code = code if "Key" in specifications[0]["Tags"][0] else "MissingParameter"
+    with refused(code, region):
+        region.ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=specifications)
+
+
+def test_a_tag_without_a_value_is_empty(region: Region) -> None:
+    region.ec2.create_tags(Resources=[region.vpc], Tags=[{"Key": "empty"}])
+
+    (tag,) = region.ec2.describe_tags()["Tags"]
+    assert (tag["Key"], tag["Value"]) == ("empty", "")

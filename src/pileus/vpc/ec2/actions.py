@@ -16,10 +16,10 @@ from moto.core.utils import camelcase_to_underscores, get_service_model
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import add_tag_specification, parse_user_data
 
-from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2 import errors, parameters
 from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.objects import Interface
-from pileus.vpc.ec2.offered import CHANGING, NOT_OFFERED, READING
+from pileus.vpc.ec2.offered import CHANGING, READING
 
 Answer = tuple[int, str]
 """HTTP status and XML body."""
@@ -57,7 +57,7 @@ class Actions(EC2Response):  # type: ignore[misc]
         if action not in READING | CHANGING:
             raise errors.unsupported(f"the action {action}")
         self._parse(request, action)
-        self._check_parameters(action, model.operation_model(action).input_shape)
+        parameters.check(action, model.operation_model(action).input_shape, self.params)
         result = getattr(self, camelcase_to_underscores(action))()
         status, _, body = self.serialized(result)
         return status, body
@@ -70,17 +70,35 @@ class Actions(EC2Response):  # type: ignore[misc]
                 f"A parameter of {action} does not have the right type"
             ) from error
 
-    def _check_parameters(self, action: str, shape: Any) -> None:
-        for name in shape.required_members if shape else ():
-            if name not in self.params:
-                raise errors.missing_parameter(name)
-        for name in NOT_OFFERED.get(action, frozenset()):
-            if self.params.get(name):
-                raise errors.unsupported(f"the parameter {name} of {action}")
-        if self.params.get("DryRun"):
-            raise errors.dry_run()
-
     # Actions that moto answers without some parameter, or with the wrong part of the answer
+
+    def describe_instances(self) -> ActionResult:
+        try:
+            return super().describe_instances()
+        except ValueError:
+            raise errors.invalid_token() from None
+
+    def describe_instance_type_offerings(self) -> ActionResult:
+        kinds = ("region", "availability-zone", "availability-zone-id")
+        if self._get_param("LocationType", kinds[0]) not in kinds:
+            raise errors.unsupported("this LocationType")
+        return super().describe_instance_type_offerings()
+
+    def replace_route(self) -> ActionResult:
+        self.ec2_backend.replace_route(
+            self._get_param("RouteTableId"),
+            self._get_param("DestinationCidrBlock"),
+            self._get_param("DestinationIpv6CidrBlock"),
+            self._get_param("DestinationPrefixListId"),
+            gateway_id=self._get_param("GatewayId"),
+            instance_id=self._get_param("InstanceId"),
+            interface_id=self._get_param("NetworkInterfaceId"),
+            nat_gateway_id=self._get_param("NatGatewayId"),
+            egress_only_igw_id=self._get_param("EgressOnlyInternetGatewayId"),
+            transit_gateway_id=self._get_param("TransitGatewayId"),
+            vpc_peering_connection_id=self._get_param("VpcPeeringConnectionId"),
+        )
+        return EmptyResult()
 
     def delete_key_pair(self) -> ActionResult:
         """By name or by id; an unknown one is no error. [API_DeleteKeyPair]"""

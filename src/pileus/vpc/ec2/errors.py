@@ -52,6 +52,16 @@ def invalid_combination(message: str) -> AwsError:
     return AwsError("InvalidParameterCombination", message)
 
 
+def invalid_token() -> AwsError:
+    return AwsError("InvalidNextToken", "The specified token is invalid")
+
+
+def not_taggable(resource_type: str) -> AwsError:
+    return invalid_value(
+        f"'{resource_type}' is not a valid taggable resource type for this operation."
+    )
+
+
 def invalid_filter(name: str) -> AwsError:
     return invalid_value(f"The filter '{name}' is invalid")
 

@@ -50,6 +50,10 @@ class Interfaces(Networks):
         self, subnet: Any, primary: str | None, listed: Sequence[Mapping[str, Any]], more: int
     ) -> list[IPv4Address]:
         """The addresses asked for, primary first, chosen where none was named."""
+        if more < 0:
+            raise errors.invalid_value("secondaryPrivateIpAddressCount must not be negative")
+        if any("PrivateIpAddress" not in entry for entry in listed):
+            raise errors.missing_parameter("PrivateIpAddresses.PrivateIpAddress")
         first = [entry["PrivateIpAddress"] for entry in listed if entry.get("Primary")]
         first += [primary] if primary else []
         if len(first) > 1:
@@ -200,7 +204,7 @@ class Interfaces(Networks):
     ) -> list[IPv4Address]:
         """AssignPrivateIpAddresses: the addresses that are new on the interface."""
         interface: Interface = self.get_network_interface(eni_id)
-        if bool(texts) == bool(count):
+        if count < 0 or bool(texts) == bool(count):
             raise errors.invalid_combination(
                 "Exactly one of privateIpAddresses and secondaryPrivateIpAddressCount is needed"
             )

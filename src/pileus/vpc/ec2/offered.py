@@ -97,3 +97,19 @@ NOT_OFFERED: Mapping[str, frozenset[str]] = {
     ),
 }
 """Parameters that would be ignored: refusing them is better than a region that pretends."""
+
+TAGGED: Mapping[str, frozenset[str]] = {
+    "AllocateAddress": frozenset({"elastic-ip"}),
+    "AuthorizeSecurityGroupEgress": frozenset({"security-group-rule"}),
+    "AuthorizeSecurityGroupIngress": frozenset({"security-group-rule"}),
+    "CreateInternetGateway": frozenset({"internet-gateway"}),
+    "CreateKeyPair": frozenset({"key-pair"}),
+    "CreateNetworkInterface": frozenset({"network-interface"}),
+    "CreateRouteTable": frozenset({"route-table"}),
+    "CreateSecurityGroup": frozenset({"security-group"}),
+    "CreateSubnet": frozenset({"subnet"}),
+    "CreateVpc": frozenset({"vpc"}),
+    "ImportKeyPair": frozenset({"key-pair"}),
+    "RunInstances": frozenset({"instance", "volume"}),
+}
+"""What an action makes that TagSpecifications may name."""

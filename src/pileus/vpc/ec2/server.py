@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable
@@ -63,14 +64,21 @@ class Ec2Server:
     def start(self) -> None:
         """Listen and serve in a thread. Raises UserError when the port is taken."""
         try:
-            self._server = make_server(
-                LOOPBACK, self._settings.port, self.wsgi, threaded=True, request_handler=_Quiet
-            )
-        except (OSError, SystemExit) as error:
+            listener = socket.create_server((LOOPBACK, self._settings.port))
+        except OSError as error:
             raise UserError(
                 f"port {self._settings.port} of {LOOPBACK} is in use",
                 hint="end the program that listens there, or choose another port",
             ) from error
+        with listener:  # werkzeug makes a descriptor of its own
+            self._server = make_server(
+                LOOPBACK,
+                0,
+                self.wsgi,
+                threaded=True,
+                request_handler=_Quiet,
+                fd=listener.fileno(),
+            )
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="ec2-endpoint", daemon=True
         )
@@ -91,7 +99,7 @@ class Ec2Server:
         """For boto3's `endpoint_url`. Raises RuntimeError before `start`."""
         if self._server is None:
             raise RuntimeError("the endpoint is not started")
-        return f"http://{LOOPBACK}:{self._server.server_port}"
+        return f"http://{LOOPBACK}:{self._server.port}"
 
     # What the rest of the simulated VPC asks for
 
