@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -93,3 +94,59 @@ class Node:
             if nic.role == role:
                 return nic
         raise KeyError(role)
+
+
+@dataclass(frozen=True)
+class ElasticIp:
+    """An Elastic IP of ours. `wanted_for` is the registered address that it was made for."""
+
+    id: str
+    public: IPv4Address
+    wanted_for: IPv4Address | None
+    associated: IPv4Address | None
+
+
+@dataclass(frozen=True)
+class ObservedNic:
+    """A NIC of ours; `addresses` are the registered ones, primary first."""
+
+    id: str
+    mac: Mac
+    addresses: tuple[IPv4Address, ...]
+
+
+@dataclass(frozen=True)
+class ObservedUnderlay:
+    """Everything that carries the cloud's tag. Without a VPC there is nothing else but Elastic
+    IPs and the key pair, which live outside of VPCs."""
+
+    vpc_id: str | None = None
+    vpc: IPv4Network | None = None
+    gateway_id: str | None = None
+    gateway_attached: bool = False
+    default_route: bool = False
+    subnets: Mapping[Role, IPv4Network] = field(default_factory=dict)
+    groups: Mapping[Role, frozenset[Permission]] = field(default_factory=dict)
+    nics: Mapping[Role, ObservedNic] = field(default_factory=dict)
+    elastic_ips: tuple[ElasticIp, ...] = ()
+    public_key: str | None = None
+    """The public key line that was imported under the cloud's name."""
+    node: Node | None = None
+    instance_type: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing carries the tag."""
+        return self == ObservedUnderlay()
+
+
+@dataclass(frozen=True)
+class InstanceType:
+    """What the cloud says of an instance type."""
+
+    name: str
+    memory_mib: int
+    max_nics: int
+    addresses_per_nic: int
+    """IPv4 addresses, primary included."""
+    nested_virtualization: bool

@@ -10,14 +10,23 @@ from pileus.model.node import Login
 from pileus.system import process
 
 
-def command(login: Login, argv: Sequence[str] = (), *, tty: bool = False) -> list[str]:
+def command(
+    login: Login,
+    argv: Sequence[str] = (),
+    *,
+    tty: bool = False,
+    through: Sequence[str] = (),
+) -> list[str]:
     """The argument list that runs `argv` on the node (an interactive shell when empty).
 
-    The remote side joins its arguments with blanks and hands them to a shell, so each is quoted.
+    `through` is a command whose stdin and stdout lead to the node's SSH port. The remote side, and
+    ssh for `through`, join their arguments with blanks and hand them to a shell: each is quoted.
     """
+    proxy = shlex.join(through).replace("%", "%%")
     return [
         "ssh",
         *options(login.private_key, login.known_hosts),
+        *(["-o", f"ProxyCommand={proxy}"] if through else []),
         *(["-t"] if tty else []),
         "-p",
         str(login.port),

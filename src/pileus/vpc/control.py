@@ -92,6 +92,13 @@ def _started(name: str, daemon: ProcessId) -> RunningRegion | None:
     return find(name)
 
 
+def running_names() -> list[str]:
+    """The regions that run on this host."""
+    runtime = places("").runtime
+    names = [path.name for path in runtime.iterdir()] if runtime.is_dir() else []
+    return sorted(name for name in names if find(name))
+
+
 def remove(name: str) -> None:
     """Remove a region whole: processes, machines, namespaces, links, rules, files.
 
@@ -122,7 +129,7 @@ def internet_command(name: str, argv: list[str]) -> list[str]:
 
 
 def counters(name: str) -> tuple[NicReport, ...]:
-    """What the region's wire let through and dropped, per NIC. Raises UserError without a region."""
+    """What a region's wire let through and dropped, per NIC. Raises UserError without one."""
     if find(name) is None:
         raise UserError(f"the simulated region {name} is not running", hint="run `pileus up`")
     return wire_report(name, [_nic(item) for item in files.read_json(places(name).nics) or []])

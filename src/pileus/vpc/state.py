@@ -145,7 +145,7 @@ class RegionState:
         return sorted(own, key=lambda eni: eni.device_index or 0)
 
     def route_table_of(self, subnet: Subnet) -> RouteTable:
-        """The subnet's own table, else the VPC's main one. Raises KeyError when there is neither."""
+        """The subnet's own table, else the VPC's main one. Raises KeyError without either."""
         tables = [table for table in self.route_tables.values() if table.vpc == subnet.vpc]
         for table in tables:
             if subnet.id in table.subnets:

@@ -1,0 +1,116 @@
+"""The machine that carries OpenStack: reached by SSH, measured, configured."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address
+
+from pileus import node
+from pileus.api.environment import MEMORY_MIB, Cloud
+from pileus.model.addresses import Mac
+from pileus.model.errors import CommandFailed, Fault, Refused, UserError
+from pileus.model.node import ControllerSettings, Login, NodeReport
+from pileus.model.underlay import Node
+from pileus.spec.schema import MIN_ROOT_GIB
+from pileus.system import clock, ssh
+
+USER = "admin"
+"""The user of Debian's cloud images on EC2. [wiki.debian.org/Cloud/AmazonEC2Image]"""
+BOOT_SECONDS = 120.0
+_MEASURE = ["sh", "-c", "grep MemTotal /proc/meminfo; df --output=size -k / | tail -n 1"]
+_ALMOST = 0.9
+"""A machine's kernel and file system keep some of what the type promises."""
+
+
+def login(cloud: Cloud, machine: Node) -> Login:
+    """How to log in to the machine. Raises UserError when it has no public address."""
+    return Login(
+        management_public(machine), USER, cloud.workspace.private_key, cloud.workspace.known_hosts
+    )
+
+
+def management_public(machine: Node) -> IPv4Address:
+    """The Elastic IP of the management NIC. Raises UserError when there is none."""
+    public = machine.nic("management").primary.public
+    if public is None:
+        raise UserError(
+            "the machine's management NIC has no Elastic IP", hint="run `pileus up` to mend it"
+        )
+    return public
+
+
+def auth_url(machine: Node) -> str:
+    """Where Keystone answers users."""
+    return f"http://{management_public(machine)}:5000/v3"
+
+
+def wait_for_ssh(to: Login) -> None:
+    """Wait until the machine lets us in. Raises Fault when it does not in time."""
+
+    def look() -> bool | None:
+        try:
+            return ssh.run(to, ["true"], timeout=15, check=False).code == 0 or None
+        except CommandFailed:
+            return None
+
+    clock.poll(
+        look,
+        what=f"the machine at {to.address} did not answer SSH",
+        hint="see its console (`pileus sim` keeps it as console.log), then run `pileus up` again",
+        timeout=BOOT_SECONDS,
+    )
+
+
+def device_name(cloud: Cloud, machine: Node, mac: Mac) -> str:
+    """The machine's own name of the NIC with this MAC. Raises Fault when it has none."""
+    listing = ssh.run(login(cloud, machine), ["ip", "-json", "link", "show"]).stdout
+    for link in json.loads(listing):
+        if link.get("address") == str(mac) and link.get("link_type") == "ether":
+            return str(link["ifname"])
+    raise Fault(
+        f"the machine has no NIC with the MAC {mac}",
+        hint="run `pileus down --yes` and `pileus up` to make the machine anew",
+    )
+
+
+def require_size(to: Login) -> None:
+    """Raise Refused when the machine has less memory or disk than OpenStack needs."""
+    memory_line, disk_line = ssh.run(to, _MEASURE).stdout.strip().splitlines()
+    memory_mib, disk_gib = int(memory_line.split()[1]) / 1024, int(disk_line) / (1 << 20)
+    if memory_mib < MEMORY_MIB * _ALMOST:
+        raise Refused(
+            f"the machine has {memory_mib / 1024:.1f} GiB of memory, 6 GiB are needed",
+            hint="choose a larger underlay.instance_type",
+        )
+    if disk_gib < MIN_ROOT_GIB * _ALMOST:
+        raise Refused(
+            f"the machine's disk has {disk_gib:.0f} GiB, {MIN_ROOT_GIB} GiB are needed",
+            hint="set underlay.root_disk_gib to 20 or more",
+        )
+
+
+def configure(cloud: Cloud, machine: Node) -> NodeReport:
+    """Make the machine an OpenStack controller, and write the user's client files."""
+    secrets = cloud.workspace.secrets()
+    settings = controller_settings(cloud, machine)
+    log = cloud.workspace.directory / "logs" / "node.log"
+    report = node.configure(login(cloud, machine), settings, secrets, log=log)
+    cloud.workspace.write_client_files(
+        auth_url=auth_url(machine), password=secrets["admin_password"], region=settings.region
+    )
+    return report
+
+
+def controller_settings(cloud: Cloud, machine: Node) -> ControllerSettings:
+    """What the controller is to be."""
+    management, provider = machine.nic("management"), machine.nic("provider")
+    address = management.primary.private
+    return ControllerSettings(
+        hostname="ip-" + str(address).replace(".", "-"),
+        management_address=address,
+        public_address=management_public(machine),
+        management_mac=management.mac,
+        provider_mac=provider.mac,
+        hypervisor=cloud.spec.openstack.hypervisor,
+        release=cloud.spec.openstack.release,
+    )

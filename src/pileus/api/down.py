@@ -1,0 +1,30 @@
+"""`down`: remove everything that was made for a cloud, and nothing else."""
+
+from __future__ import annotations
+
+from pileus.api import environment
+from pileus.api.environment import Cloud
+from pileus.model.report import Progress
+from pileus.spec import Spec
+from pileus.system.workspace import Workspace
+from pileus.vpc import control
+
+
+def down(spec: Spec, workspace: Workspace, progress: Progress) -> list[str]:
+    """Remove the environment, its simulated region and the cloud's files; what was removed.
+
+    Works from any state that an interrupted command left. Raises Busy when another command holds
+    the cloud, and CloudFault when an API refuses.
+    """
+    with workspace.lock():
+        cloud = Cloud(spec, workspace)
+        removed: list[str] = []
+        aws = environment.find_aws(cloud)
+        if aws is not None:
+            with progress.stage("underlay") as stage:
+                removed += environment.remove(aws, spec.cloud, stage)
+        if cloud.simulated:
+            with progress.stage("region"):
+                control.remove(cloud.region)
+        workspace.remove()
+        return removed

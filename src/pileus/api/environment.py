@@ -1,0 +1,131 @@
+"""The cloud below, as commands use it: opened, brought to what is wanted, looked at, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pileus.api import images, preflight
+from pileus.model.errors import Refused, UserError
+from pileus.model.report import Progress, Stage
+from pileus.model.tenant import Published
+from pileus.model.underlay import Node, ObservedUnderlay, WantedUnderlay
+from pileus.model.underlay_steps import Step
+from pileus.plan.underlay import plan_removal, plan_underlay
+from pileus.plan.wanted import Caller, wanted_underlay
+from pileus.spec import Spec
+from pileus.system.workspace import Workspace
+from pileus.underlay.aws import Aws, AwsEndpoint
+from pileus.vpc import control
+
+AWS_CHECK_IP = "https://checkip.amazonaws.com"
+SIMULATED_KEYS = ("simulated", "simulated")
+"""The simulated region verifies no signature; real keys are never sent to it."""
+
+MEMORY_MIB = 6 * 1024
+"""What the guide asks of the machine, and what OpenStack on one node needs."""
+NICS = 2
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A cloud as commands know it: what it should be, and where its state is."""
+
+    spec: Spec
+    workspace: Workspace
+
+    @property
+    def simulated(self) -> bool:
+        return self.spec.underlay.endpoint == "simulated"
+
+    @property
+    def region(self) -> str:
+        """Name of its simulated region: each cloud has one of its own."""
+        return self.spec.cloud
+
+
+def open_simulated(cloud: Cloud, progress: Progress) -> None:
+    """Have the cloud's simulated region running, its image baked. Does nothing where it runs."""
+    if not cloud.simulated or control.find(cloud.region):
+        return
+    image = images.controller_image()
+    host = preflight.look(images.images_directory())
+    preflight.require(host, baked=image.baked)
+    if not image.baked:
+        with progress.stage("image") as stage:
+            log = cloud.workspace.directory / "logs" / "image.log"
+            images.bake(image, stage, log)
+    with progress.stage("region") as stage:
+        running = control.start(
+            cloud.region, {image.name: image.root}, api_region=cloud.spec.underlay.region
+        )
+        stage.note(running.url)
+
+
+def find_aws(cloud: Cloud) -> Aws | None:
+    """The cloud below as it can be reached now; None where a simulated region does not run."""
+    region = cloud.spec.underlay.region
+    if not cloud.simulated:
+        return Aws(AwsEndpoint(region, None, AWS_CHECK_IP))
+    running = control.find(cloud.region)
+    if running is None:
+        return None
+    return Aws(AwsEndpoint(region, running.url, running.check_ip_url, SIMULATED_KEYS))
+
+
+def reach_aws(cloud: Cloud) -> Aws:
+    """The cloud below. Raises UserError where a simulated region does not run."""
+    aws = find_aws(cloud)
+    if aws is None:
+        raise UserError(f"cloud `{cloud.spec.cloud}` is down", hint="bring it up with `pileus up`")
+    return aws
+
+
+def wanted(cloud: Cloud, aws: Aws, published: frozenset[Published]) -> WantedUnderlay:
+    """The environment as it should be."""
+    caller = Caller(aws.caller_address(), cloud.workspace.public_key())
+    image = images.controller_image().name
+    return wanted_underlay(cloud.spec, caller, published, image)
+
+
+def require_instance_type(aws: Aws, name: str) -> None:
+    """Refuse an instance type that cannot carry a controller, before anything is made."""
+    facts = aws.instance_type(name)
+    if facts.memory_mib < MEMORY_MIB:
+        raise Refused(
+            f"{name} has {facts.memory_mib / 1024:.0f} GiB of memory, 6 GiB are needed",
+            hint="set underlay.instance_type to a larger one, such as m5.xlarge",
+        )
+    if facts.max_nics < NICS:
+        raise Refused(
+            f"{name} has {facts.max_nics} NIC, {NICS} are needed",
+            hint="set underlay.instance_type to a larger one, such as m5.xlarge",
+        )
+
+
+def ensure(aws: Aws, target: WantedUnderlay, stage: Stage) -> list[str]:
+    """Bring the environment to what is wanted; returns what was done, a sentence each."""
+    observed = aws.observe(target.cloud)
+    steps = plan_underlay(target, observed)
+    if observed.node is None:
+        require_instance_type(aws, target.instance_type)
+    return _apply(aws, target.cloud, steps, stage)
+
+
+def remove(aws: Aws, cloud: str, stage: Stage) -> list[str]:
+    """Remove everything that carries the cloud's tag; returns what was done."""
+    return _apply(aws, cloud, plan_removal(aws.observe(cloud)), stage)
+
+
+def _apply(aws: Aws, cloud: str, steps: Sequence[Step], stage: Stage) -> list[str]:
+    for step in steps:
+        stage.note(str(step))
+        aws.apply(cloud, step)
+    return [str(step) for step in steps]
+
+
+def require_node(observed: ObservedUnderlay) -> Node:
+    """The cloud's machine. Raises UserError where there is none."""
+    if observed.node is None:
+        raise UserError("the cloud has no machine", hint="bring it up with `pileus up`")
+    return observed.node

@@ -1,0 +1,51 @@
+"""`plan`: what `up` would change, as far as it can be told without changing anything."""
+
+from __future__ import annotations
+
+from pileus.api import environment, images, tenant
+from pileus.api.environment import Cloud
+from pileus.api.publications import Record, published
+from pileus.model.errors import PileusError
+from pileus.model.status import PlanResult
+from pileus.model.underlay import Node
+from pileus.openstack import observe
+from pileus.openstack import plan as plan_openstack
+from pileus.plan.underlay import plan_underlay
+from pileus.spec import Spec
+from pileus.system.workspace import Workspace
+
+
+def plan(spec: Spec, workspace: Workspace) -> PlanResult:
+    """The changes that `up` would make, in order. Nothing is changed, on disk neither."""
+    cloud = Cloud(spec, workspace)
+    aws = environment.find_aws(cloud)
+    if aws is None:
+        baked = images.controller_image().baked
+        return PlanResult(
+            (*(() if baked else ("bake the machine image",)), "start the simulated region", *_REST)
+        )
+    ports = published(spec, Record.read(workspace.wanted()))
+    target = environment.wanted(cloud, aws, ports)
+    seen = aws.observe(spec.cloud)
+    changes = tuple(str(step) for step in plan_underlay(target, seen))
+    if seen.node is None:
+        return PlanResult((*changes, *_REST))
+    return PlanResult((*changes, *_inside(cloud, seen.node)))
+
+
+_REST = (
+    "make the environment, one machine and its addresses",
+    "configure OpenStack on the machine",
+    "make networks, router and servers",
+    "publish ports",
+)
+
+
+def _inside(cloud: Cloud, machine: Node) -> tuple[str, ...]:
+    ports = published(cloud.spec, Record.read(cloud.workspace.wanted()))
+    target = tenant.wanted_openstack(cloud.spec, machine, cloud.workspace.public_key(), ports)
+    try:
+        seen = observe(tenant.connection(cloud, machine), target)
+    except PileusError:
+        return _REST[1:]
+    return tuple(str(step) for step in plan_openstack(target, seen))

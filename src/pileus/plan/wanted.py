@@ -1,0 +1,88 @@
+"""The environment below that a spec asks for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from pileus.model.tenant import ANYWHERE, Published
+from pileus.model.underlay import Permission, WantedNic, WantedUnderlay
+from pileus.spec import Spec
+
+API_PORTS = {
+    22: "SSH",
+    80: "Horizon",
+    5000: "Keystone",
+    6080: "server consoles",
+    8774: "Nova",
+    8778: "Placement",
+    9292: "Glance",
+    9696: "Neutron",
+}
+"""What users reach on the management NIC, from `allow_from` only."""
+
+ELASTIC_IP_DOLLARS = 0.005
+"""An hour, for each public IPv4 address, attached or not. [AWS, since 2024-02-01]"""
+HOURS_A_MONTH = 730
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who runs Pileus: the address the cloud below sees, and the key that machines accept."""
+
+    address: IPv4Address
+    public_key: str
+
+
+def wanted_underlay(
+    spec: Spec, caller: Caller, published: Iterable[Published], image_name: str
+) -> WantedUnderlay:
+    """The environment for mac-clone: two NICs with one registered address each.
+
+    Without `allow_from` the management NIC lets in the caller's own address alone. Published ports
+    are open to everyone: that is what publishing means.
+    """
+    under = spec.underlay
+    sources = under.allow_from or (IPv4Network(caller.address),)
+    return WantedUnderlay(
+        cloud=spec.cloud,
+        vpc=under.vpc,
+        nics=(
+            WantedNic(
+                "management",
+                under.management,
+                (under.management_address,),
+                frozenset(_management(sources)),
+            ),
+            WantedNic(
+                "provider",
+                under.provider,
+                (under.registered_address,),
+                frozenset(_provider(published)),
+            ),
+        ),
+        instance_type=under.instance_type,
+        root_gib=under.root_disk_gib,
+        public_key=caller.public_key,
+        image_name=image_name,
+        elastic_ips=frozenset({under.management_address, under.registered_address}),
+    )
+
+
+def _management(sources: Iterable[IPv4Network]) -> Iterable[Permission]:
+    for source in sources:
+        for port in API_PORTS:
+            yield Permission("tcp", (port, port), source)
+        yield Permission("icmp", None, source)
+
+
+def _provider(published: Iterable[Published]) -> Iterable[Permission]:
+    for item in published:
+        port = item.registered.port
+        yield Permission(item.protocol, (port, port), ANYWHERE)
+
+
+def monthly_dollars(wanted: WantedUnderlay) -> float:
+    """What the public addresses of a real account cost a month; machines and disks come on top."""
+    return len(wanted.elastic_ips) * ELASTIC_IP_DOLLARS * HOURS_A_MONTH

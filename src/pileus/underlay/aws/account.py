@@ -1,0 +1,65 @@
+"""One region of an AWS account, as Pileus uses it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+from pileus.model.errors import UserError
+from pileus.model.underlay import InstanceType, ObservedUnderlay
+from pileus.model.underlay_steps import Step
+from pileus.system import http
+from pileus.underlay.aws.apply import Call, do
+from pileus.underlay.aws.client import AwsEndpoint, calling, ec2_client
+from pileus.underlay.aws.observe import observed, read
+
+
+class Aws:
+    """Reads and changes what carries a cloud's tag, and nothing else."""
+
+    def __init__(self, endpoint: AwsEndpoint) -> None:
+        self._endpoint = endpoint
+        self._client: Any = ec2_client(endpoint)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where its API is."""
+        return str(self._client.meta.endpoint_url)
+
+    def observe(self, cloud: str) -> ObservedUnderlay:
+        """Everything that carries the cloud's tag. Raises CloudFault and UserError."""
+        return observed(read(self._client, cloud), cloud)
+
+    def apply(self, cloud: str, step: Step) -> None:
+        """Do one step. What it refers to by role is looked up by tag.
+
+        Raises CloudFault when the API fails and Refused when it reaches a quota.
+        """
+        with calling(str(step)):
+            do(step, Call(self._client, cloud, read(self._client, cloud)))
+
+    def caller_address(self) -> IPv4Address:
+        """The address that this cloud sees the caller come from. Raises UserError."""
+        url = self._endpoint.check_ip_url
+        try:
+            text = http.get(url, direct=self._endpoint.url is not None)
+            return IPv4Address(text.strip())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"your own public address cannot be told: {url}: {error}",
+                hint="set underlay.allow_from in pileus.yaml",
+                retryable=True,
+            ) from error
+
+    def instance_type(self, name: str) -> InstanceType:
+        """What the cloud says of an instance type. Raises CloudFault for an unknown one."""
+        with calling(f"look up the instance type {name}"):
+            (found,) = self._client.describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
+        network, features = found["NetworkInfo"], found["ProcessorInfo"].get("SupportedFeatures")
+        return InstanceType(
+            name,
+            found["MemoryInfo"]["SizeInMiB"],
+            network["MaximumNetworkInterfaces"],
+            network["Ipv4AddressesPerInterface"],
+            "nested-virtualization" in (features or []),
+        )

@@ -1,0 +1,369 @@
+"""Doing one step: each is one API call, and one that waits where the next step needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+from ipaddress import IPv4Address
+from typing import Any
+
+from botocore.exceptions import ClientError, WaiterError
+
+from pileus.model.errors import Fault, UserError
+from pileus.model.underlay import ROLES, Permission, Role
+from pileus.model.underlay_steps import (
+    AllocateElasticIp,
+    AssignAddress,
+    AssociateElasticIp,
+    AttachInternetGateway,
+    Authorize,
+    CreateGroup,
+    CreateInternetGateway,
+    CreateNic,
+    CreateSubnet,
+    CreateVpc,
+    DeleteGroup,
+    DeleteInternetGateway,
+    DeleteKey,
+    DeleteNic,
+    DeleteSubnet,
+    DeleteVpc,
+    DetachInternetGateway,
+    ImportKey,
+    ReleaseElasticIp,
+    Revoke,
+    RouteToInternet,
+    RunInstance,
+    StartInstance,
+    TerminateInstance,
+    UnassignAddress,
+)
+from pileus.underlay.aws.client import ADDRESS_TAG, ROLE_TAG, tags
+from pileus.underlay.aws.observe import Raw
+
+OWNERS = ("self", "136693071363")
+"""Who may own the machine image: the account itself, or Debian's account on AWS."""
+_POLL_SECONDS = 0.5
+_WAIT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a step is done with: the client, and what the cloud has now."""
+
+    client: Any
+    cloud: str
+    raw: Raw
+
+    @property
+    def vpc(self) -> str:
+        return str(_there(self.raw.vpc, "VPC")["VpcId"])
+
+    @property
+    def gateway(self) -> str:
+        return str(_there(self.raw.gateway, "internet gateway")["InternetGatewayId"])
+
+    @property
+    def instance(self) -> str:
+        return str(_there(self.raw.instance, "machine")["InstanceId"])
+
+    def subnet(self, role: Role) -> str:
+        return str(_there(self.raw.subnets.get(role), f"{role} subnet")["SubnetId"])
+
+    def group(self, role: Role) -> str:
+        return str(_there(self.raw.groups.get(role), f"{role} security group")["GroupId"])
+
+    def nic(self, role: Role) -> str:
+        return str(_there(self.raw.nics.get(role), f"{role} NIC")["NetworkInterfaceId"])
+
+    def tags(self, kind: str, name: str, **more: str) -> list[dict[str, Any]]:
+        return tags(kind, self.cloud, name, **more)
+
+    def role_tags(self, kind: str, role: Role) -> list[dict[str, Any]]:
+        return tags(kind, self.cloud, role, **{ROLE_TAG: role})
+
+
+def _there(item: dict[str, Any] | None, what: str) -> dict[str, Any]:
+    if item is None:
+        raise Fault(f"the {what} is not there", hint="run `pileus up` again", retryable=True)
+    return item
+
+
+# ruff: noqa: ARG001 - every step is done with a call, and some need nothing of themselves
+@singledispatch
+def do(step: Any, call: Call) -> None:
+    """Do one step. Raises botocore's errors as they come, and Fault when a part is missing."""
+    raise TypeError(step)
+
+
+@do.register
+def _(step: CreateVpc, call: Call) -> None:
+    call.client.create_vpc(CidrBlock=str(step.cidr), TagSpecifications=call.tags("vpc", "vpc"))
+
+
+@do.register
+def _(step: CreateInternetGateway, call: Call) -> None:
+    call.client.create_internet_gateway(TagSpecifications=call.tags("internet-gateway", "gateway"))
+
+
+@do.register
+def _(step: AttachInternetGateway, call: Call) -> None:
+    call.client.attach_internet_gateway(InternetGatewayId=call.gateway, VpcId=call.vpc)
+
+
+@do.register
+def _(step: RouteToInternet, call: Call) -> None:
+    table = _there(call.raw.main_table, "main route table")
+    route = {
+        "RouteTableId": table["RouteTableId"],
+        "DestinationCidrBlock": "0.0.0.0/0",
+        "GatewayId": call.gateway,
+    }
+    elsewhere = any(r.get("DestinationCidrBlock") == "0.0.0.0/0" for r in table["Routes"])
+    (call.client.replace_route if elsewhere else call.client.create_route)(**route)
+
+
+@do.register
+def _(step: CreateSubnet, call: Call) -> None:
+    zones = {subnet["AvailabilityZone"] for subnet in call.raw.subnets.values()}
+    same_zone = {"AvailabilityZone": zones.pop()} if zones else {}
+    call.client.create_subnet(
+        VpcId=call.vpc,
+        CidrBlock=str(step.cidr),
+        TagSpecifications=call.role_tags("subnet", step.role),
+        **same_zone,
+    )
+
+
+@do.register
+def _(step: CreateGroup, call: Call) -> None:
+    call.client.create_security_group(
+        GroupName=f"{call.cloud}-{step.role}",
+        Description=f"Pileus cloud {call.cloud}, {step.role} NIC",
+        VpcId=call.vpc,
+        TagSpecifications=call.role_tags("security-group", step.role),
+    )
+
+
+@do.register
+def _(step: Authorize, call: Call) -> None:
+    with _unless("InvalidPermission.Duplicate"):
+        call.client.authorize_security_group_ingress(
+            GroupId=call.group(step.role), IpPermissions=[_rule(step.permission)]
+        )
+
+
+@do.register
+def _(step: Revoke, call: Call) -> None:
+    with _unless("InvalidPermission.NotFound"):
+        call.client.revoke_security_group_ingress(
+            GroupId=call.group(step.role), IpPermissions=[_rule(step.permission)]
+        )
+
+
+def _rule(permission: Permission) -> dict[str, Any]:
+    first, last = permission.ports or (-1, -1)
+    return {
+        "IpProtocol": permission.protocol,
+        "FromPort": first,
+        "ToPort": last,
+        "IpRanges": [{"CidrIp": str(permission.source)}],
+    }
+
+
+@do.register
+def _(step: ImportKey, call: Call) -> None:
+    call.client.import_key_pair(
+        KeyName=_key_name(call.cloud),
+        PublicKeyMaterial=step.public_key.encode(),
+        TagSpecifications=call.tags("key-pair", "key"),
+    )
+
+
+def _key_name(cloud: str) -> str:
+    return f"pileus-{cloud}"
+
+
+@do.register
+def _(step: CreateNic, call: Call) -> None:
+    call.client.create_network_interface(
+        SubnetId=call.subnet(step.role),
+        PrivateIpAddress=str(step.address),
+        Groups=[call.group(step.role)],
+        Description=f"Pileus cloud {call.cloud}, {step.role} NIC",
+        TagSpecifications=call.role_tags("network-interface", step.role),
+    )
+
+
+@do.register
+def _(step: AssignAddress, call: Call) -> None:
+    call.client.assign_private_ip_addresses(
+        NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=[str(step.address)]
+    )
+
+
+@do.register
+def _(step: UnassignAddress, call: Call) -> None:
+    call.client.unassign_private_ip_addresses(
+        NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=[str(step.address)]
+    )
+
+
+@do.register
+def _(step: AllocateElasticIp, call: Call) -> None:
+    call.client.allocate_address(
+        Domain="vpc",
+        TagSpecifications=call.tags(
+            "elastic-ip", str(step.address), **{ADDRESS_TAG: str(step.address)}
+        ),
+    )
+
+
+@do.register
+def _(step: AssociateElasticIp, call: Call) -> None:
+    call.client.associate_address(
+        AllocationId=_elastic_ip(call, str(step.address), ADDRESS_TAG),
+        NetworkInterfaceId=call.nic(step.role),
+        PrivateIpAddress=str(step.address),
+        AllowReassociation=True,
+    )
+
+
+def _elastic_ip(call: Call, value: str, tag: str) -> str:
+    for item in call.raw.elastic_ips:
+        if any(pair == {"Key": tag, "Value": value} for pair in item.get("Tags", [])):
+            return str(item["AllocationId"])
+    raise Fault(f"the Elastic IP for {value} is not there", hint="run `pileus up` again")
+
+
+@do.register
+def _(step: RunInstance, call: Call) -> None:
+    nics = [call.nic(role) for role in ROLES]
+    image = _image(call, step.image_name)
+    launched = call.client.run_instances(
+        ImageId=image["ImageId"],
+        InstanceType=step.instance_type,
+        KeyName=_key_name(call.cloud),
+        MinCount=1,
+        MaxCount=1,
+        # A NIC is used by one machine in its life, so its id tells this launch from any other.
+        ClientToken=_client_token(call.cloud, step.instance_type, step.image_name, *nics),
+        NetworkInterfaces=[
+            {"DeviceIndex": index, "NetworkInterfaceId": nic} for index, nic in enumerate(nics)
+        ],
+        BlockDeviceMappings=[
+            {
+                "DeviceName": image.get("RootDeviceName") or "/dev/xvda",
+                "Ebs": {"VolumeSize": step.root_gib, "DeleteOnTermination": True},
+            }
+        ],
+        # Tenants' packets pass through this machine: without a token, one hop away, nobody reads.
+        MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        TagSpecifications=call.tags("instance", "controller"),
+    )
+    _wait(call, "instance_running", launched["Instances"][0]["InstanceId"])
+
+
+def _image(call: Call, name: str) -> dict[str, Any]:
+    filters = [{"Name": "name", "Values": [name]}, {"Name": "state", "Values": ["available"]}]
+    images = call.client.describe_images(Owners=list(OWNERS), Filters=filters)["Images"]
+    if not images:
+        raise UserError(
+            f"there is no machine image `{name}` in this region",
+            hint="build it with `pileus image build`",
+        )
+    newest: dict[str, Any] = max(images, key=lambda image: str(image.get("CreationDate", "")))
+    return newest
+
+
+def _client_token(*parts: str) -> str:
+    """The same for the same launch, so that a repeated call makes no second machine."""
+    return "pileus-" + hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
+
+
+@do.register
+def _(step: StartInstance, call: Call) -> None:
+    if _there(call.raw.instance, "machine")["State"]["Name"] == "stopping":
+        _wait(call, "instance_stopped", call.instance)
+    call.client.start_instances(InstanceIds=[call.instance])
+    _wait(call, "instance_running", call.instance)
+
+
+@do.register
+def _(step: TerminateInstance, call: Call) -> None:
+    call.client.terminate_instances(InstanceIds=[call.instance])
+    _wait(call, "instance_terminated", call.instance)
+
+
+def _wait(call: Call, what: str, instance: str) -> None:
+    """Wait until the machine is so far; EC2 tells by being asked only."""
+    config = {"Delay": _POLL_SECONDS, "MaxAttempts": int(_WAIT_SECONDS / _POLL_SECONDS)}
+    try:
+        call.client.get_waiter(what).wait(InstanceIds=[instance], WaiterConfig=config)
+    except WaiterError as error:
+        raise Fault(
+            f"the machine is not {what.removeprefix('instance_')} in time: {error}",
+            hint="see its state in the cloud's console, then repeat",
+            retryable=True,
+        ) from error
+
+
+@do.register
+def _(step: ReleaseElasticIp, call: Call) -> None:
+    for item in call.raw.elastic_ips:
+        if IPv4Address(item["PublicIp"]) == step.public:
+            if "AssociationId" in item:
+                call.client.disassociate_address(AssociationId=item["AssociationId"])
+            call.client.release_address(AllocationId=item["AllocationId"])
+
+
+@do.register
+def _(step: DeleteNic, call: Call) -> None:
+    call.client.delete_network_interface(NetworkInterfaceId=call.nic(step.role))
+
+
+@do.register
+def _(step: DeleteGroup, call: Call) -> None:
+    call.client.delete_security_group(GroupId=call.group(step.role))
+
+
+@do.register
+def _(step: DeleteSubnet, call: Call) -> None:
+    call.client.delete_subnet(SubnetId=call.subnet(step.role))
+
+
+@do.register
+def _(step: DetachInternetGateway, call: Call) -> None:
+    gateway = _there(call.raw.gateway, "internet gateway")
+    for attachment in gateway.get("Attachments", []):
+        call.client.detach_internet_gateway(
+            InternetGatewayId=call.gateway, VpcId=attachment["VpcId"]
+        )
+
+
+@do.register
+def _(step: DeleteInternetGateway, call: Call) -> None:
+    call.client.delete_internet_gateway(InternetGatewayId=call.gateway)
+
+
+@do.register
+def _(step: DeleteVpc, call: Call) -> None:
+    call.client.delete_vpc(VpcId=call.vpc)
+
+
+@do.register
+def _(step: DeleteKey, call: Call) -> None:
+    call.client.delete_key_pair(KeyName=_key_name(call.cloud))
+
+
+@contextlib.contextmanager
+def _unless(code: str) -> Iterator[None]:
+    """Take an error with this code for success: the step was done before."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != code:
+            raise
