@@ -33,20 +33,18 @@ FORBIDDEN = frozenset(
     }
 )
 """Audit events that no unit test may cause. [Python library reference, Audit events table]"""
-CHANGES = frozenset(
-    {
-        "os.chmod",
-        "os.chown",
-        "os.link",
-        "os.mkdir",
-        "os.remove",
-        "os.rename",
-        "os.rmdir",
-        "os.symlink",
-        "os.truncate",
-    }
-)
-"""Audit events that name the path they change as their first argument."""
+CHANGES = {
+    "os.chmod": 2,
+    "os.chown": 3,
+    "os.link": 2,
+    "os.mkdir": 2,
+    "os.remove": 1,
+    "os.rename": 2,
+    "os.rmdir": 1,
+    "os.symlink": 2,
+    "os.truncate": -1,
+}
+"""Audit events that change the path in their first argument, and where its `dir_fd` is."""
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -67,14 +65,23 @@ class _Guard:
             return
         if event in FORBIDDEN:
             self._refuse(event, arguments)
-        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
-        if (written or event in CHANGES) and not self._may_write(arguments[0]):
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES:
+            self._look_at(event, arguments, directory=-1)
+        if event in CHANGES:
+            place = CHANGES[event]
+            self._look_at(event, arguments, directory=-1 if place < 0 else arguments[place])
+
+    def _look_at(self, event: str, arguments: tuple[Any, ...], *, directory: int) -> None:
+        path = arguments[0]
+        if not isinstance(path, str | bytes | os.PathLike):
+            return  # an open descriptor: it was looked at when it was opened
+        text = os.fsdecode(path)
+        if directory >= 0:
+            text = os.path.join(os.readlink(f"/proc/self/fd/{directory}"), text)
+        if not self._may_write(text):
             self._refuse(event, arguments)
 
-    def _may_write(self, path: Any) -> bool:
-        if not isinstance(path, str | bytes | os.PathLike):
-            return True  # an open descriptor: it was looked at when it was opened
-        text = os.fsdecode(path)
+    def _may_write(self, text: str) -> bool:
         if text == os.devnull or "__pycache__" in text:
             return True
         return (os.path.realpath(text) + "/").startswith(self.allowed)
