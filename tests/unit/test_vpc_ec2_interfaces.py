@@ -28,12 +28,14 @@ def test_a_named_address_is_given_once(region: Region) -> None:
         region.eni(PrivateIpAddresses=[{"PrivateIpAddress": "172.16.10.101", "Primary": True}])
 
 
-@pytest.mark.parametrize("address", ["172.16.20.5", "172.16.10.0", "172.16.10.1", "172.16.10.2"])
-@pytest.mark.parametrize("also", ["172.16.10.3", "172.16.10.255", "10.0.0.1"])
-def test_addresses_outside_or_reserved_are_refused(region: Region, address: str, also: str) -> None:
-    for one in (address, also):
-        with refused("InvalidParameterValue", region):
-            region.eni(PrivateIpAddress=one)
+@pytest.mark.parametrize(
+    "address",
+    ["172.16.20.5", "10.0.0.1", "172.16.10.300"]
+    + [f"172.16.10.{last}" for last in (0, 1, 2, 3, 255)],
+)
+def test_addresses_outside_or_reserved_are_refused(region: Region, address: str) -> None:
+    with refused("InvalidParameterValue", region):
+        region.eni(PrivateIpAddress=address)
 
 
 def test_random_addresses_never_collide_and_a_full_subnet_says_so(region: Region) -> None:

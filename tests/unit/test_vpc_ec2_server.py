@@ -119,7 +119,9 @@ def test_a_failing_wire_fails_the_call_and_is_brought_the_state_again(
     assert "no netns" not in str(post(region, DESCRIBE).data)
 
     broken = False
+    count = len(region.seen)
     region.ec2.create_tags(Resources=[region.vpc], Tags=[{"Key": "a", "Value": "b"}])
+    assert len(region.seen) == count + 1
     (eni,) = region.seen[-1].enis.values()
     assert str(eni.addresses[0]) == "172.16.10.101"
 
