@@ -31,7 +31,9 @@ def up(result: UpResult, workspace: Workspace, durations: Sequence[Duration]) ->
         ("checked", "", "seen"),
         [(check.name, "ok" if check.passed else "FAILED", check.detail) for check in result.checks],
     )
-    status(result.status)
+    print()
+    _body(result.status)
+    print()
     print(f"log in:     pileus ssh controller, pileus ssh {_first(result.status.servers)}")
     print(f"openstack:  source {workspace.openrc}")
 
@@ -46,9 +48,13 @@ def plan(result: PlanResult) -> None:
 
 def status(answer: Status) -> None:
     """The cloud: where it is, who it is to the cloud below, and what is reachable."""
+    print(f"{answer.cloud}: {answer.state}")
+    _body(answer)
+
+
+def _body(answer: Status) -> None:
     below = answer.underlay
     api = answer.openstack.auth_url or "-"
-    print(f"{answer.cloud}: {answer.state}")
     print(f"underlay:   {below.kind} {below.region} {below.vpc_id or '-'} {below.endpoint or '-'}")
     print(f"openstack:  {answer.openstack.release} {api}")
     nics = [
