@@ -14,7 +14,6 @@ from pathlib import Path
 from pileus.system import process
 
 SUITE = "trixie"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 PACKAGES = (
@@ -239,14 +238,19 @@ def host_repositories() -> list[Repository]:
 
 
 def sources(host: Sequence[Repository]) -> list[str]:
-    """One-line apt sources of the image: the host's own Debian mirrors, else the public one."""
+    """One-line apt sources of the image: the host's own Debian mirrors.
+
+    None where the host has none: mmdebstrap then takes Debian's public one by itself.
+    """
     debian = [
         repository
         for repository in host
         if repository.origin == "Debian" and repository.uri.startswith(("http://", "https://"))
     ]
-    main = next((r.uri for r in debian if not r.codename.endswith("-security")), DEFAULT_MIRROR)
+    main = next((r.uri for r in debian if not r.codename.endswith("-security")), None)
     security = next((r.uri for r in debian if r.codename.endswith("-security")), None)
+    if main is None:
+        return []
     lines = [f"deb {main} {SUITE} main", f"deb {main} {SUITE}-updates main"]
     if security:
         lines.append(f"deb {security} {SUITE}-security main")
