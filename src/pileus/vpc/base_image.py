@@ -49,7 +49,7 @@ DPKG_OPTIONS = (
 
 CLOUD_INIT = """\
 # The only source of truth is the instance metadata service, version 2, by its address.
-datasource_list: [Ec2]
+datasource_list: [Ec2Machine]
 datasource:
   Ec2:
     metadata_urls: ["http://169.254.169.254"]
@@ -78,6 +78,27 @@ cloud_init_modules: [seed_random, set_hostname, users_groups, ssh]
 cloud_config_modules: []
 cloud_final_modules: [scripts_user, ssh_authkey_fingerprints]
 """
+
+EC2_SOURCE = '''\
+"""cloud-init's own EC2 data source, told that this is EC2.
+
+On EC2 it tells by the firmware, and speaks metadata version 2 only there; a machine that shares its
+host's kernel has no firmware of its own to show.
+"""
+
+from cloudinit import sources
+from cloudinit.sources import DataSourceEc2 as ec2
+
+
+class DataSourceEc2Machine(ec2.DataSourceEc2):
+    def _get_cloud_name(self):
+        return ec2.CloudNames.AWS
+
+
+def get_datasource_list(depends):
+    needs = (sources.DEP_FILESYSTEM, sources.DEP_NETWORK)
+    return sources.list_from_depends(depends, [(DataSourceEc2Machine, needs)])
+'''
 
 PRIMARY_NETWORK = """\
 [Match]
@@ -113,6 +134,7 @@ BindReadOnlyPaths=/sys
 FILES: Mapping[str, str] = {
     "etc/systemd/system/systemd-networkd.service.d/no-udev.conf": NO_UDEV,
     "etc/cloud/cloud.cfg.d/95-ec2.cfg": CLOUD_INIT,
+    "usr/lib/python3/dist-packages/DataSourceEc2Machine.py": EC2_SOURCE,
     "etc/systemd/network/10-primary.network": PRIMARY_NETWORK,
     "etc/systemd/network/20-others.network": OTHER_NETWORKS,
     "etc/sysctl.d/60-no-ipv6.conf": (

@@ -1,0 +1,70 @@
+"""Runs one deploy in a process of its own: `python -m pileus.node.deploy`, the job on stdin.
+
+pyinfra patches the standard library for its green threads and keeps its state in globals, so it
+gets a process to itself. The job comes by stdin, as it holds secrets; the result is JSON on stdout;
+everything that pyinfra and the commands print goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pyinfra.api import Config, Inventory, State
+from pyinfra.api.connect import connect_all
+from pyinfra.api.deploy import add_deploy
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.operations import run_ops
+
+from pileus.node import operations
+from pileus.node.settings import NodeFile
+
+
+def main() -> int:
+    """Do the job on stdin; 0 when every operation succeeded."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("pyinfra").setLevel(logging.INFO)
+    job = json.load(sys.stdin)
+    state = _state(job)
+    try:
+        connect_all(state)
+        if job["deploy"] == "prepare":
+            add_deploy(state, operations.prepare, job["stamp"])
+        else:
+            wanted = [
+                NodeFile(**{**file, "readers": tuple(file["readers"])}) for file in job["files"]
+            ]
+            add_deploy(state, operations.controller, wanted, job["user"])
+        run_ops(state)
+    except PyinfraError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    json.dump(_result(state), sys.stdout)
+    return 0
+
+
+def _state(job: Mapping[str, Any]) -> State:
+    inventory = Inventory(([job["host"]], job["data"]))
+    config = Config(SUDO=job["sudo"], TEMP_DIR=job["uploads"], CONNECT_TIMEOUT=10)
+    state = State(inventory, config, check_for_changes=False)
+    state.print_output = True
+    return state
+
+
+def _result(state: State) -> dict[str, Any]:
+    changed, unchanged = [], 0
+    for host in state.inventory:
+        for op_hash in state.get_op_order():
+            data = state.get_op_data_for_host(host, op_hash)
+            if data.operation_meta.did_change():
+                changed += sorted(state.get_op_meta(op_hash).names)
+            else:
+                unchanged += 1
+    return {"changed": changed, "unchanged": unchanged}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Starts a deploy in its own process and reads its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pileus.model.node import Login, NodeReport
+from pileus.system import process
+
+UPLOADS = "/run/pileus-uploads"
+PACKAGES = Path(__file__).parents[2]
+"""Where the package `pileus` lies: the child must run the same one, however we were started."""
+PREPARE_SECONDS = 1200
+
+
+def over_ssh(login: Login, job: Mapping[str, Any]) -> dict[str, Any]:
+    """A job for a machine reached by SSH, as a user who may become root."""
+    data = {
+        "ssh_user": login.user,
+        "ssh_port": login.port,
+        "ssh_key": str(login.private_key),
+        "ssh_allow_agent": False,
+        "ssh_look_for_keys": False,
+        "ssh_config_file": "/dev/null",
+        "ssh_known_hosts_file": str(login.known_hosts),
+        "ssh_strict_host_key_checking": "accept-new",
+    }
+    return {**job, "host": str(login.address), "data": data, "sudo": True, "uploads": UPLOADS}
+
+
+def in_chroot(root: Path, job: Mapping[str, Any]) -> dict[str, Any]:
+    """A job for the file system of an image."""
+    return {**job, "host": f"@chroot/{root}", "data": {}, "sudo": False, "uploads": "/tmp"}
+
+
+def run(job: Mapping[str, Any], *, log: Path) -> NodeReport:
+    """Run a deploy to its end. Raises CommandFailed, with the log's tail, when an operation fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    done = process.run(
+        [sys.executable, "-m", "pileus.node.deploy"],
+        stdin=json.dumps(job),
+        timeout=PREPARE_SECONDS,
+        env={"PYTHONPATH": str(PACKAGES)},
+        check=False,
+    )
+    with log.open("a") as stream:
+        stream.write(done.stderr)
+    if done.code != 0:
+        raise process.CommandFailed(done.argv, done.code, done.stderr, hint=f"see {log}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return NodeReport(changed=tuple(answer["changed"]), unchanged=answer["unchanged"])
