@@ -114,8 +114,8 @@ class Region:
 
     def close(self) -> None:
         self.internet.stop()
+        remove_vpc(REGION, VPC, UPLINK)
         internet.remove_internet(REGION, self.link.device)
-        remove_vpc(REGION, VPC)
         for name in netns.existing(f"pileus-{REGION}-"):
             netns.remove(name)
 

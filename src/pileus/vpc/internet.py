@@ -19,7 +19,7 @@ from pathlib import Path
 from pileus.model.errors import Refused
 from pileus.rules import apply as rules
 from pileus.rules.ruleset import Accept, Chain, Count, Drop, Field, Hook, Match, Rule, Table
-from pileus.system import netns, process
+from pileus.system import files, netns, process
 from pileus.system.netns import NamespaceConfig, Route
 from pileus.vpc.wire.names import internet_namespace
 from pileus.vpc.wire.reconcile import complete_checksums
@@ -177,6 +177,7 @@ class Internet:
             ],
             log=self._runtime / "internet-dns.log",
         )
+        files.write_json(self._runtime / "internet-dns.process.json", vars(self._dns))
 
 
 def remove_internet(region: str, device: str) -> None:

@@ -136,8 +136,7 @@ class Region:
 
     def _remove(self, vpc: str) -> None:
         self._services.pop(vpc).stop()
-        remove_vpc(self._settings.name, vpc)
-        del self._uplinks[vpc]
+        remove_vpc(self._settings.name, vpc, self._uplinks.pop(vpc))
 
 
 def _nic_document(nic: PluggedNic) -> dict[str, Any]:

@@ -317,22 +317,26 @@ def _(step: ReleaseElasticIp, call: Call) -> None:
         if IPv4Address(item["PublicIp"]) == step.public:
             if "AssociationId" in item:
                 call.client.disassociate_address(AssociationId=item["AssociationId"])
-            call.client.release_address(AllocationId=item["AllocationId"])
+            with _unless(".NotFound"):
+                call.client.release_address(AllocationId=item["AllocationId"])
 
 
 @do.register
 def _(step: DeleteNic, call: Call) -> None:
-    call.client.delete_network_interface(NetworkInterfaceId=call.nic(step.role))
+    with _unless(".NotFound"):
+        call.client.delete_network_interface(NetworkInterfaceId=call.nic(step.role))
 
 
 @do.register
 def _(step: DeleteGroup, call: Call) -> None:
-    call.client.delete_security_group(GroupId=call.group(step.role))
+    with _unless(".NotFound"):
+        call.client.delete_security_group(GroupId=call.group(step.role))
 
 
 @do.register
 def _(step: DeleteSubnet, call: Call) -> None:
-    call.client.delete_subnet(SubnetId=call.subnet(step.role))
+    with _unless(".NotFound"):
+        call.client.delete_subnet(SubnetId=call.subnet(step.role))
 
 
 @do.register
@@ -346,12 +350,14 @@ def _(step: DetachInternetGateway, call: Call) -> None:
 
 @do.register
 def _(step: DeleteInternetGateway, call: Call) -> None:
-    call.client.delete_internet_gateway(InternetGatewayId=call.gateway)
+    with _unless(".NotFound"):
+        call.client.delete_internet_gateway(InternetGatewayId=call.gateway)
 
 
 @do.register
 def _(step: DeleteVpc, call: Call) -> None:
-    call.client.delete_vpc(VpcId=call.vpc)
+    with _unless(".NotFound"):
+        call.client.delete_vpc(VpcId=call.vpc)
 
 
 @do.register
@@ -361,9 +367,12 @@ def _(step: DeleteKey, call: Call) -> None:
 
 @contextlib.contextmanager
 def _unless(code: str) -> Iterator[None]:
-    """Take an error with this code for success: the step was done before."""
+    """Take an error whose code ends so for success: the step was done before.
+
+    A call whose answer was lost is sent again by boto3, and then finds its work done.
+    """
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] != code:
+        if not error.response["Error"]["Code"].endswith(code):
             raise

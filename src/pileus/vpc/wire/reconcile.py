@@ -44,8 +44,14 @@ def reconcile_vpc(region: str, state: RegionState, vpc: str, uplink: Uplink) -> 
     netns.configure(namespace, vpc_config(state, vpc, uplink))
 
 
-def remove_vpc(region: str, vpc: str) -> None:
-    """Remove a VPC's namespace, and with it its rules and the VPC's end of every veth."""
+def remove_vpc(region: str, vpc: str, uplink: Uplink) -> None:
+    """Remove a VPC's namespace, and with it its rules and the VPC's end of every veth.
+
+    The kernel takes a namespace down in its own time, so the link to the internet goes first.
+    """
+    internet = internet_namespace(region)
+    if uplink.internet_device in netns.links(internet):
+        netns.batch(internet, [f"link del {uplink.internet_device}"])
     netns.remove(vpc_namespace(region, vpc))
 
 
