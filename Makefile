@@ -33,7 +33,7 @@ test-e2e: test-fast ## The tests on a whole cloud, brought up once
 	$(BIN)/pytest tests/e2e
 
 bench-up: install ## Time `up` with the image baked, and hold it against the limits
-	$(BIN)/python scripts/bench-up
+	$(BIN)/python scripts/bench_up.py
 
 docs: install ## Generate docs/reference from the code
 	$(BIN)/python -m pileus.cli.reference docs/reference
