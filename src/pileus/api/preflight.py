@@ -17,6 +17,7 @@ PROGRAMS = (
     "dnsmasq",
     "mmdebstrap",
     "systemd-nspawn",
+    "nsenter",
     "ssh",
     "ssh-keygen",
     "mount",

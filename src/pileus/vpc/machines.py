@@ -124,10 +124,12 @@ class Machines:
         namespace = netns.DIRECTORY / machine_namespace(self._region, instance.id)
         devices = ["/dev/net/tun"] + (["/dev/kvm"] if instance.nested_virtualization else [])
         return [
+            # Not by nspawn's own option for it: /sys would show the host's NICs in the machine.
+            "nsenter",
+            f"--net={namespace}",
             "systemd-nspawn",
             f"--directory={disk.root}",
             f"--machine={instance.id}",
-            f"--network-namespace-path={namespace}",
             "--boot",
             "--register=no",
             "--keep-unit",
