@@ -27,17 +27,18 @@ _ON_THE_WAY = frozenset({"BUILD", "REBOOT", "HARD_REBOOT", "PASSWORD", "REBUILD"
 def plan(wanted: WantedOpenStack, observed: ObservedOpenStack) -> list[Step]:
     """The steps that make OpenStack what it should be, in order; empty when nothing is to be done.
 
-    Objects of ours that are no longer wanted go first, so that their addresses are free.
+    Objects of ours that are no longer wanted go first, so that their addresses are free. What
+    agents take longest to follow is asked for early and awaited last.
     Raises Refused where something would have to be made anew that may hold data, and Fault for
     a server of ours that broke after it had run.
     """
     return [
         *_removals(wanted, observed),
         *_quota(wanted.provider, observed),
-        *_prerequisites(wanted, observed),
         *_provider(wanted.provider, observed),
         *_networks(wanted, observed),
         *(step for router in wanted.routers for step in _router(router, wanted, observed)),
+        *_prerequisites(wanted, observed),
         *(step for server in wanted.servers for step in _server(server, observed)),
         *(step for router in wanted.routers for step in _gateway_ready(router, observed)),
         *(step for server in wanted.servers for step in _server_ready(server, observed)),

@@ -18,7 +18,8 @@ from pileus.system.clock import poll
 from pileus.system.runner import Runner
 from pileus.trace.forge import udp_frame
 
-TABLES = (("netdev", "pileus_guard_in"), ("inet", "pileus_guard"))
+_TABLE = "pileus_probe"
+_TABLES = (("netdev", _TABLE), ("inet", _TABLE))
 MARKED_PORT = 47911
 """UDP port, source and destination, that tells our frames from all others."""
 _SENDER = Identity(Mac("02:66:6f:72:67:67"), IPv4Address("198.51.100.77"))
@@ -51,13 +52,13 @@ def render(device: str) -> str:
     """The counting tables as one nft script."""
     mark = f"udp sport {MARKED_PORT} udp dport {MARKED_PORT} counter"
     return f"""\
-table netdev pileus_guard_in {{
+table netdev {_TABLE} {{
   chain arrived {{
     type filter hook ingress device "{device}" priority -1000; policy accept;
     {mark}
   }}
 }}
-table inet pileus_guard {{
+table inet {_TABLE} {{
   chain in_stack {{
     type filter hook prerouting priority -1000; policy accept;
     {mark}
@@ -117,7 +118,7 @@ def verify(
 
 def _all_arrived(node: Runner, count: int) -> dict[str, int] | None:
     counted: dict[str, int] = {}
-    for family, table in TABLES:
+    for family, table in _TABLES:
         listing = node(["nft", "--json", "list", "table", family, table]).stdout
         counted.update(parse(listing))
     return counted if counted["arrived"] >= count else None
@@ -126,6 +127,6 @@ def _all_arrived(node: Runner, count: int) -> dict[str, int] | None:
 def _remove(node: Runner) -> None:
     """`add` before `delete`, as there may be none."""
     script = [
-        f"{verb} table {family} {table}" for family, table in TABLES for verb in ("add", "delete")
+        f"{verb} table {family} {table}" for family, table in _TABLES for verb in ("add", "delete")
     ]
     node(["nft", "-f", "-"], stdin="\n".join(script) + "\n")
