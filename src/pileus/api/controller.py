@@ -13,6 +13,7 @@ from pileus.model.node import ControllerSettings, Login, NodeReport
 from pileus.model.underlay import Node
 from pileus.spec.schema import MIN_ROOT_GIB
 from pileus.system import clock, ssh
+from pileus.vpc import control
 
 USER = "admin"
 """The user of Debian's cloud images on EC2. [wiki.debian.org/Cloud/AmazonEC2Image]"""
@@ -44,8 +45,9 @@ def auth_url(machine: Node) -> str:
     return f"http://{management_public(machine)}:5000/v3"
 
 
-def wait_for_ssh(to: Login) -> None:
+def wait_for_ssh(cloud: Cloud, machine: Node) -> Login:
     """Wait until the machine lets us in. Raises Fault when it does not in time."""
+    to = login(cloud, machine)
 
     def look() -> bool | None:
         try:
@@ -56,9 +58,17 @@ def wait_for_ssh(to: Login) -> None:
     clock.poll(
         look,
         what=f"the machine at {to.address} did not answer SSH",
-        hint="see its console (`pileus sim` keeps it as console.log), then run `pileus up` again",
+        hint=f"see {_console(cloud, machine)}; `pileus up` waits again, "
+        "`pileus down --yes` removes it",
         timeout=BOOT_SECONDS,
     )
+    return to
+
+
+def _console(cloud: Cloud, machine: Node) -> str:
+    if cloud.simulated:
+        return f"its console in {control.console(cloud.region, machine.instance_id)}"
+    return f"`aws ec2 get-console-output --instance-id {machine.instance_id}`"
 
 
 def device_name(cloud: Cloud, machine: Node, mac: Mac) -> str:

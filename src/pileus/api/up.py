@@ -45,10 +45,8 @@ def _up(cloud: Cloud, progress: Progress) -> UpResult:
         changed += environment.ensure(aws, environment.wanted(cloud, aws, ports), stage)
         machine = environment.require_node(aws.observe(cloud.spec.cloud))
     with progress.stage("machine") as stage:
-        login = controller.login(cloud, machine)
-        stage.note(f"waiting for SSH at {login.address}")
-        controller.wait_for_ssh(login)
-        controller.require_size(login)
+        stage.note(f"waiting for SSH at {controller.management_public(machine)}")
+        controller.require_size(controller.wait_for_ssh(cloud, machine))
     with progress.stage("openstack") as stage:
         stage.note("configuring services")
         changed += controller.configure(cloud, machine).changed

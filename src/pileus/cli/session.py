@@ -50,7 +50,7 @@ class Session:
         self._write_to(workspace.new_log(command))
         if verbose:
             self._add(logging.StreamHandler())
-        self._progress = progress()
+        self._progress = progress(journal=workspace.note)
         return self._progress
 
     def crashed(self) -> None:

@@ -16,7 +16,7 @@ from pileus.model.errors import Fault, UserError
 from pileus.system import clock, files, netns, process
 from pileus.system.process import ProcessId
 from pileus.vpc.internet import choose_pool, host_networks, remove_internet
-from pileus.vpc.machines import remove_machines
+from pileus.vpc.machines import Disk, remove_machines
 from pileus.vpc.region import RegionPlaces
 from pileus.vpc.wire.names import internet_namespace
 from pileus.vpc.wire.report import NicReport, PluggedNic, wire_report
@@ -121,6 +121,11 @@ def remove(name: str) -> None:
 def host_device(name: str) -> str:
     """The host's end of the link to a region's internet; devices have 15 characters at most."""
     return "pileus-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def console(name: str, instance: str) -> Path:
+    """What a machine printed while it booted."""
+    return Disk(places(name).disks / instance).console
 
 
 def internet_command(name: str, argv: list[str]) -> list[str]:

@@ -1,0 +1,271 @@
+"""The cloud as its users find it: each allowed path, and its denied twins."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from ipaddress import IPv4Address
+
+import pytest
+from cloud_under_test import NAME, TOP, CloudUnderTest, until
+
+from pileus.model.addresses import Mac
+from pileus.system import process
+from pileus.trace.forge import udp_frame
+
+FOREIGN = (
+    "UNDERLAY_SOURCE_MAC_UNREGISTERED",
+    "UNDERLAY_SOURCE_IP_UNREGISTERED",
+    "UNDERLAY_ARP_SENDER_UNREGISTERED",
+)
+FOREIGN_MAC = Mac("02:66:6f:72:67:65")
+SEND = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind((sys.argv[1], 0))
+    raw.send(bytes.fromhex(sys.argv[2]))
+"""
+
+
+def test_up_says_what_was_checked(cloud: CloudUnderTest) -> None:
+    for sentence in (
+        "the router's namespace pings 8.8.8.8",
+        "SSH to the Elastic IP's published port lands in the server",
+        "the server fetches a page from the internet",
+        "the wire dropped no frame of the cloud's own for a foreign MAC or IP",
+        "a forged frame is dropped and counted exactly once",
+    ):
+        assert re.search(rf"{re.escape(sentence)}\s+ok\b", cloud.up_output), cloud.up_output
+
+
+def test_the_cloud_sent_nothing_foreign_but_the_one_forged_frame(cloud: CloudUnderTest) -> None:
+    """This test comes early: later ones forge frames of their own."""
+    assert {code: cloud.dropped("eth0")[code] for code in FOREIGN} == dict.fromkeys(FOREIGN, 0)
+    provider = {code: cloud.dropped("eth1")[code] for code in FOREIGN}
+    assert provider == {**dict.fromkeys(FOREIGN, 0), FOREIGN[0]: 1}
+
+
+def test_a_second_up_changes_nothing_and_says_so_within_20_seconds(cloud: CloudUnderTest) -> None:
+    before = cloud.status
+    start = time.monotonic()
+    answer = cloud.json("up")
+    assert answer["changed"] == []
+    assert time.monotonic() - start < 20
+    assert cloud.status == before
+    assert "nothing had to change" in cloud.pileus("up").stdout
+
+
+def test_the_guides_addresses_are_in_place(cloud: CloudUnderTest) -> None:
+    status = cloud.status
+    assert status["cloud"] == NAME
+    assert status["state"] == "up"
+    assert status["underlay"]["kind"] == "aws"
+    (node,) = status["nodes"]
+    management, provider = node["nics"]
+    assert management["addresses"][0]["private"] == "172.16.10.101"
+    assert provider["addresses"][0]["private"] == "172.16.20.101"
+    (router,) = status["routers"]
+    assert router["gateway_ip"] == "172.16.20.101"
+    assert router["gateway_mac"] == provider["mac"]
+    (server,) = status["servers"]
+    public = provider["addresses"][0]["public"]
+    assert server == {
+        "name": "web",
+        "fixed_ip": "192.168.20.5",
+        "floating_ip": None,
+        "published": [
+            {
+                "public": f"{public}:522",
+                "registered": "172.16.20.101:522",
+                "private": "192.168.20.5:22",
+            }
+        ],
+    }
+
+
+def test_the_router_reaches_the_internet(cloud: CloudUnderTest) -> None:
+    ping = ["ping", "-c", "3", "-W", "2", "8.8.8.8"]
+    cloud.controller("sudo", "ip", "netns", "exec", cloud.router_namespace, *ping)
+
+
+def test_ssh_from_the_internet_lands_in_the_server(cloud: CloudUnderTest) -> None:
+    done = cloud.ssh_from_internet(str(cloud.provider_public), 522, "hostname; ip -4 addr")
+    assert done.stdout.startswith("web\n")
+    assert "192.168.20.5/" in done.stdout
+
+
+def test_the_server_sees_the_internet_from_its_public_address(cloud: CloudUnderTest) -> None:
+    page = cloud.pileus("ssh", "web", "--", "wget", "-qO-", "http://www.example.com/ip").stdout
+    assert page.strip() == str(cloud.provider_public)
+
+
+def test_only_the_caller_reaches_the_machine_and_the_apis(cloud: CloudUnderTest) -> None:
+    (node,) = cloud.status["nodes"]
+    address = node["management_public_ip"]
+    before = cloud.dropped("eth0")
+    for port in (22, 5000, 8774, 9696):
+        assert process.run(["nc", "-z", "-w", "3", address, str(port)], check=False).code == 0
+        assert cloud.internet("nc", "-z", "-w", "1", address, str(port), check=False).code != 0
+    assert set(cloud.rise("eth0", before)) == {"UNDERLAY_SECURITY_GROUP_INGRESS"}
+
+
+def test_a_port_that_is_not_published_is_closed(cloud: CloudUnderTest) -> None:
+    before = cloud.dropped("eth1")
+    assert cloud.ssh_from_internet(str(cloud.provider_public), 523, "true").code != 0
+    assert set(cloud.rise("eth1", before)) == {"UNDERLAY_SECURITY_GROUP_INGRESS"}
+
+
+def test_publish_opens_a_port_and_unpublish_closes_it(cloud: CloudUnderTest) -> None:
+    address = str(cloud.provider_public)
+    cloud.pileus("publish", "web", "523:22")
+    assert cloud.ssh_from_internet(address, 523, "hostname").stdout == "web\n"
+    assert cloud.json("up")["changed"] == []
+    cloud.pileus("unpublish", "web", "523:22")
+    assert cloud.ssh_from_internet(address, 523, "true").code != 0
+    assert cloud.json("up")["changed"] == []
+    assert cloud.ssh_from_internet(address, 522, "hostname").stdout == "web\n"
+
+
+def test_a_port_cannot_be_published_twice(cloud: CloudUnderTest) -> None:
+    done = cloud.pileus("publish", "web", "522:80", check=False)
+    assert done.code == 1
+    assert "522" in done.stderr
+    assert "hint:" in done.stderr
+    assert cloud.json("up")["changed"] == []
+
+
+def test_up_puts_back_what_a_restart_of_the_router_lost(cloud: CloudUnderTest) -> None:
+    """And leaves alone what users made by other means."""
+    openstack(cloud, "security", "group", "create", "users-own")
+    openstack(cloud, "router", "set", "--disable", "router")
+    until("the router went", lambda: "qrouter" not in cloud.controller("ip", "netns").stdout)
+    openstack(cloud, "router", "set", "--enable", "router")
+    until("the router came back", lambda: "qrouter" in cloud.controller("ip", "netns").stdout)
+    namespace = cloud.router_namespace
+    users = "add table ip users; add chain ip users c; add rule ip users c counter"
+    cloud.controller("sudo", "ip", "netns", "exec", namespace, "nft", users)
+    assert cloud.status["state"] == "partial"
+    assert any("publish" in change for change in cloud.json("up")["changed"])
+    assert cloud.ssh_from_internet(str(cloud.provider_public), 522, "hostname").stdout == "web\n"
+    tables = cloud.controller("sudo", "ip", "netns", "exec", namespace, "nft", "list", "tables")
+    assert "table ip users" in tables.stdout
+    assert "users-own" in openstack(cloud, "security", "group", "list")
+
+
+def test_floating_ips_are_refused_with_the_reason(cloud: CloudUnderTest) -> None:
+    done = subprocess.run(
+        openstack_command(cloud, "floating", "ip", "create", "provider"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    file = cloud.directory / "floating.yaml"
+    file.write_text(f"cloud: {NAME}\nfloating_ips: 1\n")
+    refused = process.run(
+        [str(TOP / "pileus"), "up", "-f", str(file)], check=False, env=cloud.environment
+    )
+    assert refused.code == 1
+    assert "mac-clone" in refused.stderr
+
+
+def test_the_openstack_command_works_from_the_users_shell(cloud: CloudUnderTest) -> None:
+    listing = openstack(cloud, "server", "list")
+    assert "web" in listing
+    assert "192.168.20.5" in listing
+    assert "ACTIVE" in listing
+
+
+def openstack_command(cloud: CloudUnderTest, *words: str) -> list[str]:
+    settings = ["env", f"OS_CLIENT_CONFIG_FILE={cloud.state / 'clouds.yaml'}", f"OS_CLOUD={NAME}"]
+    return [*settings, str(TOP / ".venv" / "bin" / "openstack"), *words]
+
+
+def openstack(cloud: CloudUnderTest, *words: str) -> str:
+    return process.run(openstack_command(cloud, *words), timeout=60).stdout
+
+
+PROVIDER = IPv4Address("172.16.20.101")
+ELSEWHERE = IPv4Address("172.16.20.102")
+ROUTER = (Mac("ff:ff:ff:ff:ff:ff"), IPv4Address("8.8.8.8"))
+
+
+@pytest.mark.parametrize("case", ["MAC", "IP", "MAC and IP", "ARP sender"])
+def test_the_real_machine_cannot_send_as_someone_else(cloud: CloudUnderTest, case: str) -> None:
+    own = Mac(cloud.provider["mac"])
+    frame, code = {
+        "MAC": (udp_frame((FOREIGN_MAC, PROVIDER), ROUTER, 9), FOREIGN[0]),
+        "IP": (udp_frame((own, ELSEWHERE), ROUTER, 9), FOREIGN[1]),
+        "MAC and IP": (udp_frame((FOREIGN_MAC, ELSEWHERE), ROUTER, 9), FOREIGN[0]),
+        "ARP sender": (forged_arp(own), FOREIGN[2]),
+    }[case]
+    before = cloud.dropped("eth1")
+    cloud.controller("sudo", "python3", "-c", SEND, "eth1", frame.hex())
+    assert cloud.rise("eth1", before) == {code: 1}
+
+
+def forged_arp(mac: Mac) -> bytes:
+    """A request by the NIC's own MAC that claims an address of somebody else."""
+    head = bytes.fromhex("ffffffffffff") + mac.packed + bytes.fromhex("0806")
+    request = bytes.fromhex("0001080006040001") + mac.packed + ELSEWHERE.packed
+    return head + request + bytes(6) + IPv4Address("172.16.20.1").packed
+
+
+def test_the_provider_nic_belongs_to_neutron(cloud: CloudUnderTest) -> None:
+    assert "inet" not in cloud.controller("ip", "addr", "show", "dev", "eth1").stdout
+    assert cloud.controller("ip", "route", "show", "dev", "eth1").stdout == ""
+
+
+def test_services_listen_on_the_management_address_only(cloud: CloudUnderTest) -> None:
+    listing = cloud.controller("ss", "-H", "-l", "-t", "-n").stdout
+    ends = {line.split()[3].rpartition(":")[::2] for line in listing.splitlines()}
+    outside = {
+        (address, port)
+        for address, port in ends
+        if address not in ("172.16.10.101", "[::1]") and not address.startswith("127.")
+    }
+    assert {port for _, port in outside} <= {"22"}, outside
+
+
+def test_no_secret_is_in_an_argument_a_journal_or_a_log(cloud: CloudUnderTest) -> None:
+    import json
+
+    secrets = json.loads((cloud.state / "secrets.json").read_text())
+    assert len(secrets) > 10
+    assert len(cloud.arguments_seen) > 100
+    on_node = cloud.controller(
+        "sudo", "sh", "-c", "journalctl --no-pager -o cat; cat -- $(find /var/log -type f)"
+    ).stdout
+    logs = "".join(path.read_text(errors="replace") for path in cloud.state.glob("logs/*"))
+    places = {
+        "arguments": "\n".join(cloud.arguments_seen),
+        "the machine's journal and logs": on_node,
+        "our logs": logs + cloud.up_output,
+        "the journal of runs": (cloud.state / "journal.jsonl").read_text(),
+    }
+    told = [(name, place) for name, value in secrets.items() for place in places
+            if value in places[place]]  # fmt: skip
+    assert told == []
+
+
+def test_private_files_are_private(cloud: CloudUnderTest) -> None:
+    for name in ("secrets.json", "id_ed25519", "clouds.yaml", "openrc"):
+        assert (cloud.state / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_up_at_once_says_who_holds_the_cloud(cloud: CloudUnderTest) -> None:
+    with subprocess.Popen(
+        cloud.command("up"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**cloud.environment, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        text=True,
+    ) as first:
+        assert first.stderr
+        assert first.stderr.readline()
+        second = cloud.pileus("up", check=False)
+        assert second.code == 1
+        assert f"pid {first.pid}" in second.stderr
+        first.stderr.read()
+    assert first.returncode == 0
