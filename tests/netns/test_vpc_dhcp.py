@@ -127,7 +127,7 @@ def vpcs(tmp_path: Path) -> Iterator[Vpcs]:
         yield Vpcs(dhcp, tmp_path)
     finally:
         dhcp.stop()
-        remove_vpc(REGION, VPC)
+        remove_vpc(REGION, VPC, UPLINK)
         for namespace in netns.existing(f"pileus-{REGION}-"):
             netns.remove(namespace)
         shutil.rmtree(directory)
