@@ -34,6 +34,14 @@ def test_an_answer_of_the_api_is_told_with_what_was_being_done(
     assert hint in failed.value.hint
 
 
+def test_a_quota_that_is_used_up_is_no_matter_of_credentials() -> None:
+    answer = sdk.ForbiddenException("no", details="Quota exceeded for ram")
+    answer.status_code = 403
+    with pytest.raises(CloudFault) as failed, calling("create server web"):
+        raise answer
+    assert "openstack quota set" in failed.value.hint
+
+
 def test_no_answer_is_a_fault_that_may_pass() -> None:
     with (
         pytest.raises(CloudFault, match="look at OpenStack: ConnectFailure") as failed,

@@ -62,7 +62,7 @@ def calling(what: str) -> Iterator[None]:
             what,
             str(status or type(error).__name__),
             message,
-            hint=_hint(status),
+            hint=_hint(status, message),
             retryable=status in _PASSING,
         ) from error
     except (sdk.SDKException, auth.ClientException) as error:
@@ -75,7 +75,9 @@ def calling(what: str) -> Iterator[None]:
         ) from error
 
 
-def _hint(status: int) -> str:
+def _hint(status: int, message: str) -> str:
+    if status in (403, 409, 413) and "uota" in message:
+        return "remove what is not needed, or raise the limit with `openstack quota set`"
     if status in (401, 403):
         return "the cloud's credentials are not accepted; run `pileus up` again to set them right"
     if status == 409:
