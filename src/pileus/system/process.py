@@ -15,6 +15,10 @@ from pathlib import Path
 from pileus.model.errors import CommandFailed, Fault, UserError
 
 
+_TIED = ("setpriv", "--pdeathsig", "KILL", "--")
+"""The kernel kills the program when the thread that started it ends. [prctl(2), PDEATHSIG]"""
+
+
 @dataclass(frozen=True)
 class Done:
     """What a program left behind."""
@@ -33,11 +37,13 @@ def run(
     check: bool = True,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
+    tied: bool = False,
 ) -> Done:
     """Run a program to its end and return what it printed.
 
     `timeout` is in seconds. `env` is added to the caller's environment. With `log`, both outputs
-    are appended to that file instead of being returned.
+    are appended to that file instead of being returned. A `tied` program dies with us however we
+    end, so that a repeated command does not meet the work of the one that was cut off.
 
     Raises CommandFailed when it exits non-zero (unless `check` is false) or takes too long, and
     UserError when the program is not installed.
@@ -46,7 +52,7 @@ def run(
     stream = log.open("ab") if log else None
     try:
         finished = subprocess.run(
-            list(argv),
+            [*_TIED, *argv] if tied else list(argv),
             input=stdin.encode() if stdin is not None else None,
             stdin=subprocess.DEVNULL if stdin is None else None,
             stdout=stream or subprocess.PIPE,
