@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from pileus.node import runner
+from pileus.system import process
 
 PACKAGE = Path(__file__).parent
 
@@ -21,5 +26,47 @@ def image_key() -> str:
 
 
 def bake(root: Path, *, log: Path) -> None:
-    """Turn the file system of a bare Debian 13 into that of an unconfigured controller. Idempotent."""
-    raise NotImplementedError
+    """Make of a bare Debian 13's file system that of a controller without configuration.
+
+    Safe to repeat, also after an interruption. The same deploy prepares a running machine. What
+    the tools print goes to `log`. Raises CommandFailed when a package cannot be had.
+    """
+    with _inside(root):
+        runner.run(runner.in_chroot(root, {"deploy": "prepare", "stamp": image_key()}), log=log)
+    for name in ("etc/.updated", "var/.updated"):
+        # Else the first boot would rebuild the linker's cache. [systemd-update-done.service(8)]
+        (root / name).touch()
+
+
+@contextlib.contextmanager
+def _inside(root: Path) -> Iterator[None]:
+    """What programs in a chroot need of the kernel, and the host's way to look names up."""
+    resolver = root / "etc/resolv.conf"
+    own = resolver.read_text() if resolver.exists() else ""
+    mounts = (
+        ("-t", "proc", "proc", "proc"),
+        ("-t", "sysfs", "-o", "ro", "sysfs", "sys"),
+        ("-t", "tmpfs", "tmpfs", "dev"),
+        ("-t", "tmpfs", "tmpfs", "run"),
+        ("-t", "tmpfs", "tmpfs", "tmp"),
+    )
+    with contextlib.ExitStack() as undo:
+        for *words, place in mounts:
+            process.run(["mount", *words, str(root / place)])
+            undo.callback(process.run, ["umount", "--lazy", str(root / place)], check=False)
+        _devices(root / "dev")
+        undo.callback(resolver.write_text, own)
+        resolver.write_text(Path("/etc/resolv.conf").read_text())
+        yield
+
+
+def _devices(directory: Path) -> None:
+    """The nodes that every program expects. The host's own stay out of reach."""
+    for name, minor in (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)):
+        node = directory / name
+        os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        node.chmod(0o666)
+    (directory / "shm").mkdir(mode=0o1777)
+    for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1")):
+        (directory / name).symlink_to(target)
+    (directory / "stderr").symlink_to("fd/2")

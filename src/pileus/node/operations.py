@@ -133,7 +133,7 @@ def prepare(stamp: str) -> None:
         name="Databases with their tables",
         commands=[f"{TOOLS}/schemas"],
     )
-    server.shell(name="Guest image", commands=[f"{TOOLS}/guest-image /usr/share/pileus/guest.img"])
+    server.shell(name="Guest image", commands=[f"{TOOLS}/guest-image /usr/share/pileus"])
     server.shell(
         name="Units: OpenStack's wait for their configuration, idle ones never start",
         commands=[

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.model.node import Login, NodeReport
+from pileus.model.errors import CommandFailed
 from pileus.system import process
 
 UPLOADS = "/run/pileus-uploads"
@@ -34,11 +35,11 @@ def over_ssh(login: Login, job: Mapping[str, Any]) -> dict[str, Any]:
 
 def in_chroot(root: Path, job: Mapping[str, Any]) -> dict[str, Any]:
     """A job for the file system of an image."""
-    return {**job, "host": f"@chroot/{root}", "data": {}, "sudo": False, "uploads": "/tmp"}
+    return {**job, "host": f"@chroot/{root}", "data": {}, "sudo": False, "uploads": None}
 
 
 def run(job: Mapping[str, Any], *, log: Path) -> NodeReport:
-    """Run a deploy to its end. Raises CommandFailed, with the log's tail, when an operation fails."""
+    """Run a deploy to its end. Raises CommandFailed, with the log's tail, when a step fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     done = process.run(
         [sys.executable, "-m", "pileus.node.deploy"],
@@ -50,6 +51,6 @@ def run(job: Mapping[str, Any], *, log: Path) -> NodeReport:
     with log.open("a") as stream:
         stream.write(done.stderr)
     if done.code != 0:
-        raise process.CommandFailed(done.argv, done.code, done.stderr, hint=f"see {log}")
+        raise CommandFailed(done.argv, done.code, done.stderr, hint=f"see {log}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return NodeReport(changed=tuple(answer["changed"]), unchanged=answer["unchanged"])
