@@ -212,7 +212,12 @@ class FakeCompute:
 
     def servers(self, name: str = "") -> Any:
         plain = name.strip("^$")
-        return iter(self.cloud.select("servers", **({"name": plain} if plain else {})))
+        found = self.cloud.select("servers", **({"name": plain} if plain else {}))
+        return iter([SimpleNamespace(**{**vars(server), "fault": None}) for server in found])
+
+    def get_server(self, identifier: str) -> Any:
+        """Only this tells a server's fault, as with Nova."""
+        return self.cloud.one("servers", id=identifier)
 
     def create_server(self, **attributes: Any) -> Any:
         self.cloud.write("create_server")
@@ -230,7 +235,7 @@ class FakeCompute:
 
     def start_server(self, server: Any) -> None:
         self.cloud.write("start_server")
-        server.status = "ACTIVE"
+        self.get_server(server.id).status = "ACTIVE"
         self.cloud.written()
 
     def delete_server(self, server: Any, *, ignore_missing: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pileus.model.errors import Fault
 from pileus.model.tenant import WantedOpenStack
-from pileus.openstack.observing import SERVER_MARK
+from pileus.openstack.observing import SERVER_MARK, whole
 
 AGENT_SECONDS = 60.0
 """How long agents may take to follow the API; they do within about 5 s when they live."""
@@ -59,9 +59,9 @@ class Ours:
         """The server of ours with that name."""
         return next(
             (
-                server
+                whole(self.compute, server)
                 for server in self.compute.servers(name=f"^{name}$")
-                if server.metadata.get(SERVER_MARK) == self.wanted.cloud
+                if server.name == name and server.metadata.get(SERVER_MARK) == self.wanted.cloud
             ),
             None,
         )

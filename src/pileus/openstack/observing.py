@@ -71,7 +71,7 @@ def _questions(connection: Any, wanted: WantedOpenStack) -> dict[str, Callable[[
         "ports": lambda: list(network.ports(**ours)),
         "groups": lambda: list(network.security_groups(**ours)),
         "quota": lambda: network.get_quota(connection.current_project_id).floating_ips,
-        "servers": lambda: list(compute.servers()),
+        "servers": lambda: [whole(compute, server) for server in compute.servers()],
         "flavors": lambda: frozenset(str(f.name) for f in compute.flavors(details=False)),
         "keypair": lambda: compute.find_keypair(wanted.keypair),
         "images": lambda: {str(i.name): str(i.status) for i in image.images(tag=wanted.mark)},
@@ -152,8 +152,13 @@ def permission_of(rule: Any) -> Permission | None:
     return Permission(protocol, (first or 1, last or 65535), source)
 
 
+def whole(compute: Any, server: Any) -> Any:
+    """A server from a list, with its fault: Nova tells that only when asked for the one server."""
+    return compute.get_server(server.id) if server.status == "ERROR" else server
+
+
 def server_of(server: Any) -> ObservedServer:
-    """A server's state; Nova tells a fault only for those in ERROR."""
+    """A server's state, with Nova's reason where it is in ERROR."""
     fault = server.fault or {}
     return ObservedServer(
         server.id, str(server.status), bool(server.launched_at), fault.get("message")

@@ -149,7 +149,8 @@ def _server_fault(name: str, message: str | None) -> Fault:
     hint = "see the journal of nova-compute on the controller, then repeat: it is made anew"
     if message and "No valid host" in message:
         hint = "the controller has no room for it: take a smaller flavor or a larger instance_type"
-    return Fault(f"server {name} failed to start: {message or 'Nova does not say why'}", hint=hint)
+    reason = (message or "").strip()
+    return Fault(f"server {name} failed to start: {reason or 'Nova does not say why'}", hint=hint)
 
 
 @perform.register
