@@ -16,7 +16,7 @@ from pileus.openstack.connection import calling, connect
         (409, True, "in the way"),
         (403, False, "credentials"),
         (503, True, "journal"),
-        (400, False, "journal"),
+        (400, False, "pileus.yaml"),
     ],
 )
 def test_an_answer_of_the_api_is_told_with_what_was_being_done(

@@ -80,6 +80,8 @@ def _hint(status: int, message: str) -> str:
         return "remove what is not needed, or raise the limit with `openstack quota set`"
     if status in (401, 403):
         return "the cloud's credentials are not accepted; run `pileus up` again to set them right"
+    if status == 400:
+        return "mend in pileus.yaml what the message says, then repeat"
     if status == 409:
         return "an object made by other means is in the way; remove it, or repeat if it is going"
     return "repeat the command; if it persists, see the service's journal on the controller"
