@@ -53,6 +53,8 @@ class WantedUnderlay:
     """Name of the machine image to boot."""
     elastic_ips: frozenset[IPv4Address]
     """Registered addresses that need an Elastic IP each."""
+    nested_virtualization: bool = False
+    """Whether the machine is to run KVM, where its type can."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,19 @@ class ObservedUnderlay:
     default_route: bool = False
     subnets: Mapping[Role, IPv4Network] = field(default_factory=dict)
     groups: Mapping[Role, frozenset[Permission]] = field(default_factory=dict)
+    stray_rules: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    """Ids of inbound rules that `Permission` cannot express: others made them."""
     nics: Mapping[Role, ObservedNic] = field(default_factory=dict)
     elastic_ips: tuple[ElasticIp, ...] = ()
     public_key: str | None = None
     """The public key line that was imported under the cloud's name."""
     node: Node | None = None
     instance_type: str | None = None
+    leaving: tuple[str, ...] = ()
+    """Ids of machines that are being terminated; they hold their NICs until they are gone."""
+    spare_vpcs: tuple[str, ...] = ()
+    """Ids of what a call made twice because its first answer was lost."""
+    spare_gateways: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:

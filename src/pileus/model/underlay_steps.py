@@ -73,6 +73,15 @@ class Revoke:
 
 
 @dataclass(frozen=True)
+class RevokeStrays:
+    role: Role
+    rule_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"take {len(self.rule_ids)} rules of others out of the {self.role} security group"
+
+
+@dataclass(frozen=True)
 class ImportKey:
     public_key: str
 
@@ -129,6 +138,7 @@ class RunInstance:
     instance_type: str
     image_name: str
     root_gib: int
+    nested_virtualization: bool = False
 
     def __str__(self) -> str:
         return f"launch the machine ({self.instance_type}, {self.image_name})"
@@ -144,6 +154,14 @@ class StartInstance:
 class TerminateInstance:
     def __str__(self) -> str:
         return "terminate the machine"
+
+
+@dataclass(frozen=True)
+class AwaitTermination:
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"wait until the former machine {self.instance_id} is gone"
 
 
 @dataclass(frozen=True)
@@ -197,6 +215,22 @@ class DeleteVpc:
 
 
 @dataclass(frozen=True)
+class DeleteSpareVpc:
+    vpc_id: str
+
+    def __str__(self) -> str:
+        return f"delete the VPC {self.vpc_id}, which was made twice"
+
+
+@dataclass(frozen=True)
+class DeleteSpareGateway:
+    gateway_id: str
+
+    def __str__(self) -> str:
+        return f"delete the internet gateway {self.gateway_id}, which was made twice"
+
+
+@dataclass(frozen=True)
 class DeleteKey:
     def __str__(self) -> str:
         return "delete the cloud's SSH key from the account"
@@ -211,6 +245,7 @@ Step = (
     | CreateGroup
     | Authorize
     | Revoke
+    | RevokeStrays
     | ImportKey
     | CreateNic
     | AssignAddress
@@ -220,6 +255,7 @@ Step = (
     | RunInstance
     | StartInstance
     | TerminateInstance
+    | AwaitTermination
     | ReleaseElasticIp
     | DeleteNic
     | DeleteGroup
@@ -227,6 +263,8 @@ Step = (
     | DetachInternetGateway
     | DeleteInternetGateway
     | DeleteVpc
+    | DeleteSpareVpc
+    | DeleteSpareGateway
     | DeleteKey
 )
 

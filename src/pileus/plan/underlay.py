@@ -15,6 +15,7 @@ from pileus.model.underlay_steps import (
     AssociateElasticIp,
     AttachInternetGateway,
     Authorize,
+    AwaitTermination,
     CreateGroup,
     CreateInternetGateway,
     CreateNic,
@@ -24,12 +25,15 @@ from pileus.model.underlay_steps import (
     DeleteInternetGateway,
     DeleteKey,
     DeleteNic,
+    DeleteSpareGateway,
+    DeleteSpareVpc,
     DeleteSubnet,
     DeleteVpc,
     DetachInternetGateway,
     ImportKey,
     ReleaseElasticIp,
     Revoke,
+    RevokeStrays,
     RouteToInternet,
     RunInstance,
     StartInstance,
@@ -38,6 +42,8 @@ from pileus.model.underlay_steps import (
     UnassignAddress,
 )
 
+RULES_PER_GROUP = 60
+"""Inbound rules of a security group, by default. [Amazon VPC user guide, Quotas]"""
 _REMAKE = "run `pileus down --yes` and `pileus up`, or undo the change in pileus.yaml"
 
 
@@ -46,8 +52,9 @@ def plan_underlay(wanted: WantedUnderlay, observed: ObservedUnderlay) -> tuple[S
 
     Raises Refused, before anything is done, for a difference that cannot be applied in place.
     """
+    _refuse_what_cannot_be(wanted)
     _refuse_what_cannot_change(wanted, observed)
-    steps = [*_network(wanted, observed)]
+    steps = [*_left_over(observed), *_network(wanted, observed)]
     for nic in wanted.nics:
         steps += [*_group(nic, observed), *_nic(nic, observed)]
     steps += [*_elastic_ips(wanted, observed), *_machine(wanted, observed)]
@@ -57,6 +64,16 @@ def plan_underlay(wanted: WantedUnderlay, observed: ObservedUnderlay) -> tuple[S
 def plan_removal(observed: ObservedUnderlay) -> tuple[Step, ...]:
     """The steps that remove everything observed, in the order that the cloud accepts."""
     return tuple(_removal(observed))
+
+
+def _refuse_what_cannot_be(wanted: WantedUnderlay) -> None:
+    for nic in wanted.nics:
+        if len(nic.ingress) > RULES_PER_GROUP:
+            raise Refused(
+                f"the {nic.role} NIC would need {len(nic.ingress)} rules inbound, and a security "
+                f"group holds {RULES_PER_GROUP}",
+                hint="name fewer networks in underlay.allow_from, or publish fewer ports",
+            )
 
 
 def _refuse_what_cannot_change(wanted: WantedUnderlay, observed: ObservedUnderlay) -> None:
@@ -79,8 +96,22 @@ def _refuse_what_cannot_change(wanted: WantedUnderlay, observed: ObservedUnderla
             f"the machine is a {observed.instance_type}, and {wanted.instance_type} is wanted",
             hint=_REMAKE,
         )
-    if observed.node and observed.public_key not in (None, wanted.public_key):
+    if observed.node and observed.public_key and not _same_key(wanted, observed):
         raise Refused("the machine was made with another SSH key", hint=_REMAKE)
+
+
+def _same_key(wanted: WantedUnderlay, observed: ObservedUnderlay) -> bool:
+    """Whether the keys are one; what follows as a comment is the cloud's to change."""
+    return wanted.public_key.split()[:2] == (observed.public_key or "").split()[:2]
+
+
+def _left_over(observed: ObservedUnderlay) -> Iterator[Step]:
+    for instance in observed.leaving:
+        yield AwaitTermination(instance)
+    for gateway in observed.spare_gateways:
+        yield DeleteSpareGateway(gateway)
+    for vpc in observed.spare_vpcs:
+        yield DeleteSpareVpc(vpc)
 
 
 def _network(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Step]:
@@ -100,6 +131,8 @@ def _network(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Ste
 def _group(nic: WantedNic, observed: ObservedUnderlay) -> Iterator[Step]:
     if nic.role not in observed.groups:
         yield CreateGroup(nic.role)
+    if strays := observed.stray_rules.get(nic.role):
+        yield RevokeStrays(nic.role, strays)
     have = observed.groups.get(nic.role, frozenset())
     for permission in sorted(have - nic.ingress, key=str):
         yield Revoke(nic.role, permission)
@@ -119,9 +152,14 @@ def _nic(nic: WantedNic, observed: ObservedUnderlay) -> Iterator[Step]:
 
 
 def _elastic_ips(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Step]:
-    by_address = {elastic.wanted_for: elastic for elastic in observed.elastic_ips}
+    by_address = {
+        elastic.wanted_for: elastic
+        # One that is in use comes last, and so stays.
+        for elastic in sorted(observed.elastic_ips, key=lambda one: one.associated is not None)
+        if elastic.wanted_for in wanted.elastic_ips
+    }
     for elastic in observed.elastic_ips:
-        if elastic.wanted_for not in wanted.elastic_ips:
+        if elastic not in by_address.values():
             yield ReleaseElasticIp(elastic.public)
     for nic in wanted.nics:
         for address in nic.addresses:
@@ -137,11 +175,16 @@ def _elastic_ips(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator
 def _machine(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Step]:
     if observed.public_key is None:
         yield ImportKey(wanted.public_key)
-    elif observed.public_key != wanted.public_key:
+    elif not _same_key(wanted, observed):
         yield DeleteKey()
         yield ImportKey(wanted.public_key)
     if observed.node is None:
-        yield RunInstance(wanted.instance_type, wanted.image_name, wanted.root_gib)
+        yield RunInstance(
+            wanted.instance_type,
+            wanted.image_name,
+            wanted.root_gib,
+            wanted.nested_virtualization,
+        )
     elif observed.node.state in ("stopping", "stopped"):
         yield StartInstance()
 
@@ -149,6 +192,7 @@ def _machine(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Ste
 def _removal(observed: ObservedUnderlay) -> Iterator[Step]:
     if observed.node:
         yield TerminateInstance()
+    yield from _left_over(observed)
     for elastic in observed.elastic_ips:
         yield ReleaseElasticIp(elastic.public)
     for role in ROLES:

@@ -67,6 +67,7 @@ def wanted_underlay(
         public_key=caller.public_key,
         image_name=image_name,
         elastic_ips=frozenset({under.management_address, under.registered_address}),
+        nested_virtualization=spec.openstack.hypervisor != "qemu",
     )
 
 

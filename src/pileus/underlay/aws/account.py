@@ -10,8 +10,9 @@ from pileus.model.underlay import InstanceType, ObservedUnderlay
 from pileus.model.underlay_steps import Step
 from pileus.system import http
 from pileus.underlay.aws.apply import Call, do
+from pileus.underlay.aws.catalogue import instance_type
 from pileus.underlay.aws.client import AwsEndpoint, calling, ec2_client
-from pileus.underlay.aws.observe import observed, read
+from pileus.underlay.aws.observe import Raw, observed
 
 
 class Aws:
@@ -19,7 +20,8 @@ class Aws:
 
     def __init__(self, endpoint: AwsEndpoint) -> None:
         self._endpoint = endpoint
-        self._client: Any = ec2_client(endpoint)
+        with calling("reach AWS"):
+            self._client: Any = ec2_client(endpoint)
 
     @property
     def endpoint_url(self) -> str:
@@ -28,15 +30,16 @@ class Aws:
 
     def observe(self, cloud: str) -> ObservedUnderlay:
         """Everything that carries the cloud's tag. Raises CloudFault and UserError."""
-        return observed(read(self._client, cloud), cloud)
+        with calling("look at the environment"):
+            return observed(Raw(self._client, cloud), cloud)
 
     def apply(self, cloud: str, step: Step) -> None:
         """Do one step. What it refers to by role is looked up by tag.
 
-        Raises CloudFault when the API fails and Refused when it reaches a quota.
+        Raises CloudFault when the API fails and UserError when it reaches a quota.
         """
         with calling(str(step)):
-            do(step, Call(self._client, cloud, read(self._client, cloud)))
+            do(step, Call(self._client, cloud, Raw(self._client, cloud)))
 
     def caller_address(self) -> IPv4Address:
         """The address that this cloud sees the caller come from. Raises UserError."""
@@ -52,14 +55,6 @@ class Aws:
             ) from error
 
     def instance_type(self, name: str) -> InstanceType:
-        """What the cloud says of an instance type. Raises CloudFault for an unknown one."""
+        """What the cloud says of an instance type. Raises UserError for an unknown one."""
         with calling(f"look up the instance type {name}"):
-            (found,) = self._client.describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
-        network, features = found["NetworkInfo"], found["ProcessorInfo"].get("SupportedFeatures")
-        return InstanceType(
-            name,
-            found["MemoryInfo"]["SizeInMiB"],
-            network["MaximumNetworkInterfaces"],
-            network["Ipv4AddressesPerInterface"],
-            "nested-virtualization" in (features or []),
-        )
+            return instance_type(self._client, name)

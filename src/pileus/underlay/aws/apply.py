@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 from ipaddress import IPv4Address
 from typing import Any
 
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
-from pileus.model.errors import Fault, UserError
+from pileus.model.errors import Fault
 from pileus.model.underlay import ROLES, Permission, Role
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
@@ -20,6 +19,7 @@ from pileus.model.underlay_steps import (
     AssociateElasticIp,
     AttachInternetGateway,
     Authorize,
+    AwaitTermination,
     CreateGroup,
     CreateInternetGateway,
     CreateNic,
@@ -29,23 +29,26 @@ from pileus.model.underlay_steps import (
     DeleteInternetGateway,
     DeleteKey,
     DeleteNic,
+    DeleteSpareGateway,
+    DeleteSpareVpc,
     DeleteSubnet,
     DeleteVpc,
     DetachInternetGateway,
     ImportKey,
     ReleaseElasticIp,
     Revoke,
+    RevokeStrays,
     RouteToInternet,
     RunInstance,
     StartInstance,
     TerminateInstance,
     UnassignAddress,
 )
+from pileus.system import clock
+from pileus.underlay.aws.catalogue import image, instance_type
 from pileus.underlay.aws.client import ADDRESS_TAG, ROLE_TAG, tags
 from pileus.underlay.aws.observe import Raw
 
-OWNERS = ("self", "136693071363")
-"""Who may own the machine image: the account itself, or Debian's account on AWS."""
 _POLL_SECONDS = 0.5
 _WAIT_SECONDS = 300
 
@@ -164,6 +167,14 @@ def _(step: Revoke, call: Call) -> None:
         )
 
 
+@do.register
+def _(step: RevokeStrays, call: Call) -> None:
+    with _unless(".NotFound"):
+        call.client.revoke_security_group_ingress(
+            GroupId=call.group(step.role), SecurityGroupRuleIds=list(step.rule_ids)
+        )
+
+
 def _rule(permission: Permission) -> dict[str, Any]:
     first, last = permission.ports or (-1, -1)
     return {
@@ -241,74 +252,100 @@ def _elastic_ip(call: Call, value: str, tag: str) -> str:
 
 @do.register
 def _(step: RunInstance, call: Call) -> None:
-    nics = [call.nic(role) for role in ROLES]
-    image = _image(call, step.image_name)
+    found = image(call.client, step.image_name)
+    # No ClientToken of our own: a NIC is on one machine at a time, so a second launch is refused,
+    # while a token told from the NICs would bring back a former machine that has ended.
     launched = call.client.run_instances(
-        ImageId=image["ImageId"],
+        ImageId=found["ImageId"],
         InstanceType=step.instance_type,
         KeyName=_key_name(call.cloud),
         MinCount=1,
         MaxCount=1,
-        # A NIC is used by one machine in its life, so its id tells this launch from any other.
-        ClientToken=_client_token(call.cloud, step.instance_type, step.image_name, *nics),
         NetworkInterfaces=[
-            {"DeviceIndex": index, "NetworkInterfaceId": nic} for index, nic in enumerate(nics)
+            {"DeviceIndex": index, "NetworkInterfaceId": call.nic(role)}
+            for index, role in enumerate(ROLES)
         ],
         BlockDeviceMappings=[
             {
-                "DeviceName": image.get("RootDeviceName") or "/dev/xvda",
+                "DeviceName": found.get("RootDeviceName") or "/dev/xvda",
                 "Ebs": {"VolumeSize": step.root_gib, "DeleteOnTermination": True},
             }
         ],
         # Tenants' packets pass through this machine: without a token, one hop away, nobody reads.
         MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
-        TagSpecifications=call.tags("instance", "controller"),
+        TagSpecifications=[
+            *call.tags("instance", "controller"),
+            *call.tags("volume", "controller"),
+        ],
+        **_cpu(step, call),
     )
-    _wait(call, "instance_running", launched["Instances"][0]["InstanceId"])
+    _await_state(call, launched["Instances"][0]["InstanceId"], "running")
 
 
-def _image(call: Call, name: str) -> dict[str, Any]:
-    filters = [{"Name": "name", "Values": [name]}, {"Name": "state", "Values": ["available"]}]
-    images = call.client.describe_images(Owners=list(OWNERS), Filters=filters)["Images"]
-    if not images:
-        raise UserError(
-            f"there is no machine image `{name}` in this region",
-            hint="build it with `pileus image build`",
-        )
-    newest: dict[str, Any] = max(images, key=lambda image: str(image.get("CreationDate", "")))
-    return newest
-
-
-def _client_token(*parts: str) -> str:
-    """The same for the same launch, so that a repeated call makes no second machine."""
-    return "pileus-" + hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
+def _cpu(step: RunInstance, call: Call) -> dict[str, Any]:
+    able = (
+        step.nested_virtualization
+        and instance_type(call.client, step.instance_type).nested_virtualization
+    )
+    return {"CpuOptions": {"NestedVirtualization": "enabled"}} if able else {}
 
 
 @do.register
 def _(step: StartInstance, call: Call) -> None:
-    if _there(call.raw.instance, "machine")["State"]["Name"] == "stopping":
-        _wait(call, "instance_stopped", call.instance)
+    _await_state(call, call.instance, "stopped", "running")
     call.client.start_instances(InstanceIds=[call.instance])
-    _wait(call, "instance_running", call.instance)
+    _await_state(call, call.instance, "running")
 
 
 @do.register
 def _(step: TerminateInstance, call: Call) -> None:
     call.client.terminate_instances(InstanceIds=[call.instance])
-    _wait(call, "instance_terminated", call.instance)
+    _await_state(call, call.instance, "terminated")
 
 
-def _wait(call: Call, what: str, instance: str) -> None:
-    """Wait until the machine is so far; EC2 tells by being asked only."""
-    config = {"Delay": _POLL_SECONDS, "MaxAttempts": int(_WAIT_SECONDS / _POLL_SECONDS)}
+@do.register
+def _(step: AwaitTermination, call: Call) -> None:
+    _await_state(call, step.instance_id, "terminated")
+
+
+def _await_state(call: Call, instance: str, *states: str) -> None:
+    """Wait until the machine is in one of these states; EC2 tells by being asked only.
+
+    Raises Fault, with the reason that EC2 gives, when it ends instead, or when time is up.
+    """
+
+    def look() -> bool | None:
+        state, reason = _state(call, instance)
+        if state in states:
+            return True
+        if state in ("shutting-down", "terminated") and "terminated" not in states:
+            raise Fault(
+                f"the machine {instance} ended instead of being {states[0]}: {reason}",
+                hint="see its console log; `pileus up` launches it again",
+                retryable=True,
+            )
+        return None
+
+    clock.poll(
+        look,
+        what=f"the machine {instance} was not {states[0]}",
+        hint="see its state in the cloud's console, then repeat",
+        timeout=_WAIT_SECONDS,
+        interval=_POLL_SECONDS,
+    )
+
+
+def _state(call: Call, instance: str) -> tuple[str, str]:
+    """The machine's state and the reason for it; pending while EC2 does not know it yet."""
     try:
-        call.client.get_waiter(what).wait(InstanceIds=[instance], WaiterConfig=config)
-    except WaiterError as error:
-        raise Fault(
-            f"the machine is not {what.removeprefix('instance_')} in time: {error}",
-            hint="see its state in the cloud's console, then repeat",
-            retryable=True,
-        ) from error
+        found = call.client.describe_instances(InstanceIds=[instance])["Reservations"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "InvalidInstanceID.NotFound":
+            return "pending", ""
+        raise
+    ((described,),) = [reservation["Instances"] for reservation in found]
+    reason = described.get("StateReason", {}).get("Message", "no reason given")
+    return str(described["State"]["Name"]), str(reason)
 
 
 @do.register
@@ -341,10 +378,13 @@ def _(step: DeleteSubnet, call: Call) -> None:
 
 @do.register
 def _(step: DetachInternetGateway, call: Call) -> None:
-    gateway = _there(call.raw.gateway, "internet gateway")
+    _detach(call, _there(call.raw.gateway, "internet gateway"))
+
+
+def _detach(call: Call, gateway: dict[str, Any]) -> None:
     for attachment in gateway.get("Attachments", []):
         call.client.detach_internet_gateway(
-            InternetGatewayId=call.gateway, VpcId=attachment["VpcId"]
+            InternetGatewayId=gateway["InternetGatewayId"], VpcId=attachment["VpcId"]
         )
 
 
@@ -358,6 +398,20 @@ def _(step: DeleteInternetGateway, call: Call) -> None:
 def _(step: DeleteVpc, call: Call) -> None:
     with _unless(".NotFound"):
         call.client.delete_vpc(VpcId=call.vpc)
+
+
+@do.register
+def _(step: DeleteSpareVpc, call: Call) -> None:
+    with _unless(".NotFound"):
+        call.client.delete_vpc(VpcId=step.vpc_id)
+
+
+@do.register
+def _(step: DeleteSpareGateway, call: Call) -> None:
+    for gateway in call.raw.spare_gateways:
+        if gateway["InternetGatewayId"] == step.gateway_id:
+            _detach(call, gateway)
+            call.client.delete_internet_gateway(InternetGatewayId=step.gateway_id)
 
 
 @do.register

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from pileus.model.errors import CloudFault, Refused, UserError
+from pileus.model.errors import CloudFault, Fault, UserError
 from pileus.model.underlay import Role
 
 CLOUD_TAG = "pileus:cloud"
@@ -59,22 +61,37 @@ def ec2_client(endpoint: AwsEndpoint) -> Any:
     """A client; it speaks to the endpoint's URL directly, past any proxy, where one is given."""
     key, secret = endpoint.keys or (None, None)
     session = boto3.Session(
-        aws_access_key_id=key, aws_secret_access_key=secret, region_name=endpoint.region
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        region_name=endpoint.region,
+        botocore_session=_without_the_users_files() if endpoint.url else None,
     )
     config = Config(
         retries={"mode": "standard", "max_attempts": 5},
         connect_timeout=10,
         read_timeout=60,
         proxies={} if endpoint.url else None,
+        use_fips_endpoint=False if endpoint.url else None,
+        use_dualstack_endpoint=False if endpoint.url else None,
     )
     return session.client("ec2", endpoint_url=endpoint.url, config=config)
+
+
+def _without_the_users_files() -> botocore.session.Session:
+    """A session that reads no profile: those of a real account mean nothing to another endpoint."""
+    nowhere = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return botocore.session.Session(session_vars=nowhere)
 
 
 @contextlib.contextmanager
 def calling(what: str) -> Iterator[None]:
     """Turn boto3's errors into ours; `what` says what was being done.
 
-    A quota becomes Refused, with the limit and the ways around it.
+    A quota becomes UserError, with the limit and the ways around it.
     """
     try:
         yield
@@ -82,10 +99,12 @@ def calling(what: str) -> Iterator[None]:
         detail = error.response.get("Error", {})
         code, message = detail.get("Code", "Unknown"), detail.get("Message", "")
         if code in _QUOTAS:
-            raise Refused(
+            raise UserError(
                 f"{what}: the account's limit of {_QUOTAS[code]} is reached",
                 hint="release what is not used, ask AWS to raise the quota, or use another region",
             ) from error
+        if code in _MENDABLE:
+            raise UserError(f"{what}: {message}", hint=_MENDABLE[code]) from error
         raise CloudFault(
             what,
             code,
@@ -93,18 +112,28 @@ def calling(what: str) -> Iterator[None]:
             hint="repeat the command" if code in _PASSING else _HINTS.get(code, _HINT),
             retryable=code in _PASSING,
         ) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise Fault(
+            f"{what}: {error}",
+            hint="see whether the endpoint can be reached, then repeat the command",
+            retryable=True,
+        ) from error
     except BotoCoreError as error:
         raise UserError(
             f"{what}: {error}",
-            hint="check the credentials, the region and the connection, then repeat",
-            retryable=True,
+            hint="check the account's credentials and the region, then repeat",
         ) from error
 
 
 _HINT = "see what the message names; `pileus up` and `pileus down` both go on from here"
-_HINTS = {
+_MENDABLE = {
+    "InvalidInstanceType": "set underlay.instance_type to one that the region offers",
     "UnauthorizedOperation": "the account's policy forbids this call; ask for ec2 permissions",
-    "AuthFailure": "check the account's credentials",
+    "AuthFailure": "check the account's credentials and its clock",
+    "ExpiredToken": "log in to the account again",
+    "RequestExpired": "log in to the account again, and check the clock",
+}
+_HINTS = {
     "InvalidIPAddress.InUse": "the address is taken in the subnet; choose another one",
     "DependencyViolation": "something made by other means still uses it; remove that first",
 }

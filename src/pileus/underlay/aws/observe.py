@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -19,90 +19,148 @@ from pileus.model.underlay import (
     Registered,
     Role,
 )
-from pileus.underlay.aws.client import (
-    ADDRESS_TAG,
-    calling,
-    role_of,
-    tag_filter,
-    tag_of,
-)
+from pileus.underlay.aws.client import ADDRESS_TAG, role_of, tag_filter, tag_of
 
-_LIVE = ["pending", "running", "stopping", "stopped"]
+_ENDED = "terminated"
+_LEAVING = "shutting-down"
+_PROTOCOLS = ("tcp", "udp", "icmp")
 
 
-@dataclass(frozen=True)
 class Raw:
-    """The API's own descriptions of what is ours, by role where there is one for each."""
+    """The API's own descriptions of what is ours, each kind asked for once, when it is needed.
 
-    vpc: dict[str, Any] | None
-    gateway: dict[str, Any] | None
-    main_table: dict[str, Any] | None
-    subnets: Mapping[Role, dict[str, Any]]
-    groups: Mapping[Role, dict[str, Any]]
-    nics: Mapping[Role, dict[str, Any]]
-    elastic_ips: tuple[dict[str, Any], ...]
-    key: dict[str, Any] | None
-    instance: dict[str, Any] | None
+    Reading raises botocore's errors as they come.
+    """
 
+    def __init__(self, client: Any, cloud: str) -> None:
+        self._client = client
+        self._ours = tag_filter(cloud)
 
-def read(client: Any, cloud: str) -> Raw:
-    """Describe everything of the cloud. Raises CloudFault and UserError as `calling` does."""
-    ours = tag_filter(cloud)
-    with calling("look at the environment"):
-        vpc = _first(client.describe_vpcs(Filters=ours)["Vpcs"])
-        reservations = client.describe_instances(
-            Filters=[*ours, {"Name": "instance-state-name", "Values": _LIVE}]
-        )["Reservations"]
-        return Raw(
-            vpc=vpc,
-            gateway=_first(client.describe_internet_gateways(Filters=ours)["InternetGateways"]),
-            main_table=_main_table(client, vpc),
-            subnets=_by_role(client.describe_subnets(Filters=ours)["Subnets"]),
-            groups=_by_role(client.describe_security_groups(Filters=ours)["SecurityGroups"]),
-            nics=_by_role(client.describe_network_interfaces(Filters=ours)["NetworkInterfaces"]),
-            elastic_ips=tuple(client.describe_addresses(Filters=ours)["Addresses"]),
-            key=_first(client.describe_key_pairs(Filters=ours, IncludePublicKey=True)["KeyPairs"]),
-            instance=_first([i for found in reservations for i in found["Instances"]]),
-        )
+    @property
+    def vpc(self) -> dict[str, Any] | None:
+        return self._vpcs[0] if self._vpcs else None
 
+    @property
+    def spare_vpcs(self) -> list[dict[str, Any]]:
+        return self._vpcs[1:]
 
-def _first(items: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return items[0] if items else None
+    @cached_property
+    def _vpcs(self) -> list[dict[str, Any]]:
+        """The one in use first. Only an answer lost on its way makes a second one."""
+        found = self._client.describe_vpcs(Filters=self._ours)["Vpcs"]
+        if len(found) < 2:
+            return list(found)
+        used = {subnet["VpcId"] for subnet in self.subnets.values()}
+        used = used or {id for item in self._gateways for id in _attached_to(item)}
+        return sorted(found, key=lambda vpc: (vpc["VpcId"] not in used, vpc["VpcId"]))
+
+    @property
+    def gateway(self) -> dict[str, Any] | None:
+        return self._gateways[0] if self._gateways else None
+
+    @property
+    def spare_gateways(self) -> list[dict[str, Any]]:
+        return self._gateways[1:]
+
+    @cached_property
+    def _gateways(self) -> list[dict[str, Any]]:
+        """The one in use first."""
+        found = self._client.describe_internet_gateways(Filters=self._ours)["InternetGateways"]
+        return sorted(found, key=lambda one: (not _attached_to(one), one["InternetGatewayId"]))
+
+    @cached_property
+    def main_table(self) -> dict[str, Any] | None:
+        """The main route table of the VPC, which our subnets use."""
+        if self.vpc is None:
+            return None
+        filters = [
+            {"Name": "vpc-id", "Values": [self.vpc["VpcId"]]},
+            {"Name": "association.main", "Values": ["true"]},
+        ]
+        found = self._client.describe_route_tables(Filters=filters)["RouteTables"]
+        return found[0] if found else None
+
+    @cached_property
+    def subnets(self) -> Mapping[Role, dict[str, Any]]:
+        return _by_role(self._client.describe_subnets(Filters=self._ours)["Subnets"])
+
+    @cached_property
+    def groups(self) -> Mapping[Role, dict[str, Any]]:
+        return _by_role(self._client.describe_security_groups(Filters=self._ours)["SecurityGroups"])
+
+    @cached_property
+    def rules(self) -> list[dict[str, Any]]:
+        """Inbound rules of all our groups, one for each far end."""
+        ids = [group["GroupId"] for group in self.groups.values()]
+        if not ids:
+            return []
+        found = self._client.describe_security_group_rules(
+            Filters=[{"Name": "group-id", "Values": ids}]
+        )["SecurityGroupRules"]
+        return [rule for rule in found if not rule["IsEgress"]]
+
+    @cached_property
+    def nics(self) -> Mapping[Role, dict[str, Any]]:
+        found = self._client.describe_network_interfaces(Filters=self._ours)
+        return _by_role(found["NetworkInterfaces"])
+
+    @cached_property
+    def elastic_ips(self) -> list[dict[str, Any]]:
+        return list(self._client.describe_addresses(Filters=self._ours)["Addresses"])
+
+    @cached_property
+    def key(self) -> dict[str, Any] | None:
+        found = self._client.describe_key_pairs(Filters=self._ours, IncludePublicKey=True)
+        return found["KeyPairs"][0] if found["KeyPairs"] else None
+
+    @property
+    def instance(self) -> dict[str, Any] | None:
+        return next((one for one in self._instances if _state(one) != _LEAVING), None)
+
+    @property
+    def leaving(self) -> list[dict[str, Any]]:
+        return [one for one in self._instances if _state(one) == _LEAVING]
+
+    @cached_property
+    def _instances(self) -> list[dict[str, Any]]:
+        """Those that hold their NICs: all but terminated ones, which AWS shows for an hour."""
+        found = self._client.describe_instances(Filters=self._ours)["Reservations"]
+        every = [one for reservation in found for one in reservation["Instances"]]
+        return [one for one in every if _state(one) != _ENDED]
 
 
 def _by_role(items: list[dict[str, Any]]) -> dict[Role, dict[str, Any]]:
     return {role: item for item in items if (role := role_of(item))}
 
 
-def _main_table(client: Any, vpc: dict[str, Any] | None) -> dict[str, Any] | None:
-    if vpc is None:
-        return None
-    filters = [
-        {"Name": "vpc-id", "Values": [vpc["VpcId"]]},
-        {"Name": "association.main", "Values": ["true"]},
-    ]
-    return _first(client.describe_route_tables(Filters=filters)["RouteTables"])
+def _attached_to(gateway: dict[str, Any]) -> list[str]:
+    return [attachment["VpcId"] for attachment in gateway.get("Attachments", [])]
+
+
+def _state(instance: dict[str, Any]) -> str:
+    return str(instance["State"]["Name"])
 
 
 def observed(raw: Raw, cloud: str) -> ObservedUnderlay:
-    """The descriptions as values. Pure."""
+    """The descriptions as values. Asks for every kind."""
     gateway_id = raw.gateway["InternetGatewayId"] if raw.gateway else None
     return ObservedUnderlay(
         vpc_id=raw.vpc["VpcId"] if raw.vpc else None,
         vpc=IPv4Network(raw.vpc["CidrBlock"]) if raw.vpc else None,
         gateway_id=gateway_id,
-        gateway_attached=bool(raw.gateway and raw.gateway.get("Attachments")),
+        gateway_attached=bool(raw.gateway and _attached_to(raw.gateway)),
         default_route=_routes_to(raw.main_table, gateway_id),
         subnets={role: IPv4Network(item["CidrBlock"]) for role, item in raw.subnets.items()},
-        groups={
-            role: frozenset(permissions(item.get("IpPermissions", [])))
-            for role, item in raw.groups.items()
-        },
+        groups={role: frozenset(filter(None, _rules(raw, role).values())) for role in raw.groups},
+        stray_rules={role: strays for role in raw.groups if (strays := _strays(raw, role))},
         nics={role: _nic(item) for role, item in raw.nics.items()},
         elastic_ips=tuple(_elastic_ip(item) for item in raw.elastic_ips),
         public_key=_public_key(raw.key),
         node=_node(raw, cloud),
         instance_type=raw.instance["InstanceType"] if raw.instance else None,
+        leaving=tuple(instance["InstanceId"] for instance in raw.leaving),
+        spare_vpcs=tuple(vpc["VpcId"] for vpc in raw.spare_vpcs),
+        spare_gateways=tuple(one["InternetGatewayId"] for one in raw.spare_gateways),
     )
 
 
@@ -114,16 +172,28 @@ def _routes_to(table: dict[str, Any] | None, gateway: str | None) -> bool:
     )
 
 
-def permissions(rules: list[dict[str, Any]]) -> list[Permission]:
-    """The rules with an IPv4 network as their far end, one for each network."""
-    found = []
-    for rule in rules:
-        first, last = rule.get("FromPort", -1), rule.get("ToPort", -1)
-        ports = None if first in (None, -1) else (first, last)
-        for item in rule.get("IpRanges", []):
-            source = IPv4Network(item["CidrIp"])
-            found.append(Permission(rule["IpProtocol"], ports, source))
-    return found
+def _rules(raw: Raw, role: Role) -> dict[str, Permission | None]:
+    """The inbound rules of a group by id; None for what `Permission` cannot express."""
+    group = raw.groups[role]["GroupId"]
+    return {
+        rule["SecurityGroupRuleId"]: _permission(rule)
+        for rule in raw.rules
+        if rule["GroupId"] == group
+    }
+
+
+def _strays(raw: Raw, role: Role) -> tuple[str, ...]:
+    return tuple(id for id, permission in _rules(raw, role).items() if permission is None)
+
+
+def _permission(rule: dict[str, Any]) -> Permission | None:
+    protocol, source = rule["IpProtocol"], rule.get("CidrIpv4")
+    first, last = rule.get("FromPort", -1), rule.get("ToPort", -1)
+    if protocol not in _PROTOCOLS or source is None:
+        return None
+    if protocol == "icmp":
+        return Permission(protocol, None, IPv4Network(source)) if first == last == -1 else None
+    return Permission(protocol, (first, last), IPv4Network(source))
 
 
 def _nic(item: dict[str, Any]) -> ObservedNic:
@@ -174,5 +244,4 @@ def _node(raw: Raw, cloud: str) -> Node | None:
         for role in ROLES
         if role in raw.nics
     )
-    state = raw.instance["State"]["Name"]
-    return Node(f"{cloud}-controller", raw.instance["InstanceId"], state, nics)
+    return Node(f"{cloud}-controller", raw.instance["InstanceId"], _state(raw.instance), nics)
