@@ -14,6 +14,7 @@ from pileus.model.errors import Fault, Refused
 from pileus.model.tenant import (
     ANYWHERE,
     SSH_AND_PING,
+    ObservedOpenStack,
     WantedFlavor,
     WantedImage,
     WantedNetwork,
@@ -103,6 +104,33 @@ def test_another_registered_mac_is_taken_over_while_the_router_is_down() -> None
         "wait until the gateway of router router is active",
     ]
     assert cloud.sent_with == {str(other)}
+
+
+def test_another_registered_address_is_set_while_the_router_is_down() -> None:
+    cloud = brought_up()
+    other = replace(REGISTERED, address=IPv4Address("172.16.20.102"))
+    moved = replace(WANTED, routers=(WantedRouter("router", other),))
+    assert [str(took.step) for took in ensure(cloud, moved).took] == [
+        "take router router down",
+        "set the gateway of router router to 172.16.20.102",
+        "take router router up",
+        "wait until the gateway of router router is active",
+    ]
+    assert plan(moved, observe(cloud, moved)) == []
+
+
+def test_a_gateway_that_a_user_took_away_is_set_again_with_the_registered_mac() -> None:
+    cloud = brought_up()
+    cloud.drop("ports", cloud.one("ports", device_owner="network:router_gateway"))
+    ensure(cloud, WANTED)
+    assert plan(WANTED, observe(cloud, WANTED)) == []
+    assert cloud.sent_with == {str(REGISTERED.mac)}
+
+
+def test_a_server_starts_only_behind_a_connected_router() -> None:
+    steps = [type(step).__name__ for step in plan(WANTED, ObservedOpenStack())]
+    assert steps.index("AddInterface") < steps.index("CreateServer")
+    assert steps.index("ReturnGateway") < steps.index("RouterUp") < steps.index("AwaitGateway")
 
 
 def test_what_users_made_is_never_touched() -> None:

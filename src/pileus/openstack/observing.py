@@ -122,7 +122,8 @@ def router_of(
 
 
 def _first_address(port: Any) -> IPv4Address:
-    return IPv4Address(port.fixed_ips[0]["ip_address"])
+    """0.0.0.0 for a port that lost its address: it is then like one with a wrong address."""
+    return IPv4Address(port.fixed_ips[0]["ip_address"] if port.fixed_ips else 0)
 
 
 def group_of(group: Any, mark: str) -> ObservedGroup:
