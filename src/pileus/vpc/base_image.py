@@ -131,7 +131,15 @@ NO_UDEV = """\
 BindReadOnlyPaths=/sys
 """
 
+USER_MANAGERS = """\
+# A user manager that ends 10 s after the last login may take two minutes to be gone (its control
+# group is nested in the host's), and until then every new login waits for it. So it stays.
+[Login]
+UserStopDelaySec=infinity
+"""
+
 FILES: Mapping[str, str] = {
+    "etc/systemd/logind.conf.d/10-user-managers.conf": USER_MANAGERS,
     "etc/systemd/system/systemd-networkd.service.d/no-udev.conf": NO_UDEV,
     "etc/cloud/cloud.cfg.d/95-ec2.cfg": CLOUD_INIT,
     "usr/lib/python3/dist-packages/DataSourceEc2Machine.py": EC2_SOURCE,
