@@ -17,7 +17,7 @@ from pileus.model.addresses import Socket
 from pileus.model.tenant import Published
 from pileus.system import netns, process
 from pileus.system.process import Done
-from pileus.uplink import publish
+from pileus.uplink import publish, source_guard
 
 pytestmark = pytest.mark.netns
 
@@ -57,8 +57,8 @@ def inside() -> Iterator[Inside]:
         for name in names:
             netns.remove(name)
             netns.ensure(name)
-        _link(INTERNET, "172.16.20.1/24", ROUTER, "172.16.20.101/24", "qg")
-        _link(ROUTER, "192.168.20.1/24", SERVER, "192.168.20.5/24", "qr")
+        _link(INTERNET, "172.16.20.1/24", ROUTER, "172.16.20.101/24", "qg-")
+        _link(ROUTER, "192.168.20.1/24", SERVER, "192.168.20.5/24", "qr-")
         netns.batch(SERVER, ["route add default via 192.168.20.1"])
         netns.sysctl(ROUTER, {"net/ipv4/ip_forward": "1"})
         yield Inside()
@@ -171,3 +171,59 @@ def test_a_set_that_is_lost_with_its_namespace_is_put_back(inside: Inside) -> No
 
 def _rules(inside: Inside) -> str:
     return inside(["nft", "--handle", "list", "ruleset"]).stdout
+
+
+INVALID_FIN = """\
+import socket, struct, sys
+# A FIN of no known flow, as a server sends it again after the router forgot the flow. [RFC 9293]
+ports = struct.pack("!HHIIBBHHH", 22, 40000, 1, 1, 0x50, 0x11, 64, 0, 0)
+pseudo = socket.inet_aton("192.168.20.5") + socket.inet_aton("172.16.20.1") + b"\\0\\6\\0\\x14"
+total = sum(struct.unpack("!16H", pseudo + ports))
+total = (total & 0xFFFF) + (total >> 16)
+segment = ports[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + ports[18:]
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+raw.sendto(segment, ("172.16.20.1", 0))
+"""
+NEUTRONS_NAT = """\
+table ip neutron {
+  chain post {
+    type nat hook postrouting priority srcnat;
+    oifname "qg-1" snat to 172.16.20.101
+  }
+}
+"""
+SEEN = """\
+table ip seen {
+  chain in { type filter hook prerouting priority -300; ip saddr 192.168.20.5 counter; }
+}
+"""
+
+
+def _private_packets_seen() -> int:
+    listing = process.run(["ip", "netns", "exec", INTERNET, "nft", "list", "table", "ip", "seen"])
+    return int(listing.stdout.split("counter packets ")[1].split()[0])
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_what_conntrack_cannot_place_leaves_untranslated_unless_guarded(
+    inside: Inside, guarded: bool
+) -> None:
+    inside(["nft", "-f", "-"], stdin=NEUTRONS_NAT)
+    process.run(["ip", "netns", "exec", INTERNET, "nft", "-f", "-"], stdin=SEEN)
+    if guarded:
+        assert source_guard.apply(inside, GATEWAY)
+    process.run(["ip", "netns", "exec", SERVER, "python3", "-"], stdin=INVALID_FIN)
+    assert _private_packets_seen() == (0 if guarded else 1)
+    assert source_guard.dropped(inside, GATEWAY) == (1 if guarded else 0)
+
+
+def test_the_guard_lets_translated_traffic_pass_and_applied_again_keeps_its_count(
+    inside: Inside,
+) -> None:
+    source_guard.apply(inside, GATEWAY)
+    publish.apply(inside, [SSH])
+    with listening(22):
+        assert answer(522) == "22 172.16.20.1"
+    process.run(["ip", "netns", "exec", SERVER, "python3", "-"], stdin=INVALID_FIN)
+    assert not source_guard.apply(inside, GATEWAY)
+    assert source_guard.dropped(inside, GATEWAY) == 1

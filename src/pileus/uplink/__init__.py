@@ -1,7 +1,12 @@
-"""Between the tenants' routers and the provider NIC.
+"""Between the tenants' routers and the provider NIC, in the routers' namespaces.
 
-`publish` hands ports of a router's registered address on to servers, as one whole wanted set:
+    router = on_node(login, observed.routers[name])
+    source_guard.apply(router, gateway)         # no frame leaves with a foreign source address
+    outcome = publish.apply(router, published)  # the whole wanted set; both empty: unchanged
 
-    inside = publish.on_node(login, observed.routers[name])
-    outcome = publish.apply(inside, published)   # Outcome(added, removed); both empty: unchanged
+Both go with the namespace when the router goes down or the node restarts: apply them again then.
 """
+
+from pileus.uplink.namespace import on_node
+
+__all__ = ["on_node"]

@@ -17,9 +17,11 @@ from typing import Any
 
 from pileus.model.addresses import Socket
 from pileus.model.errors import CommandFailed, Fault, Refused
-from pileus.model.node import Login
-from pileus.model.tenant import ObservedRouter, Published
-from pileus.system.runner import Runner, inside, root_on
+from pileus.model.tenant import Published
+from pileus.system.runner import Runner
+from pileus.uplink.namespace import list_table, on_node
+
+__all__ = ["Outcome", "apply", "on_node", "parse", "read", "render", "validate"]
 
 TABLE = "pileus_publish"
 _CHAIN = {"type": "nat", "hook": "prerouting", "prio": -105, "policy": "accept"}
@@ -32,11 +34,6 @@ class Outcome:
 
     added: frozenset[Published]
     removed: frozenset[Published]
-
-
-def on_node(login: Login, router: ObservedRouter) -> Runner:
-    """Programs inside a router's namespace on its node."""
-    return inside(root_on(login), router.namespace)
 
 
 def validate(published: Iterable[Published]) -> frozenset[Published]:
@@ -108,18 +105,8 @@ def read(router: Runner) -> frozenset[Published] | None:
 
     Raises Fault when the router has no namespace on the node.
     """
-    done = router(["nft", "--json", "list", "table", "ip", TABLE], check=False)
-    if done.code == 0:
-        return parse(done.stdout)
-    if "Cannot open network namespace" in done.stderr:
-        raise Fault(
-            "the router has no namespace on the node",
-            hint="see `systemctl status neutron-l3-agent` on the controller, then repeat",
-            retryable=True,
-        )
-    if "No such file or directory" in done.stderr:
-        return frozenset()
-    raise CommandFailed(done.argv, done.code, done.stderr)
+    listing = list_table(router, "ip", TABLE)
+    return parse(listing) if listing else frozenset()
 
 
 def apply(router: Runner, published: Iterable[Published]) -> Outcome:
