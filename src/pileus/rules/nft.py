@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
 
 from pileus.rules.ruleset import (
     Accept,
@@ -76,7 +77,9 @@ def difference(wanted: Table, current: InKernel | None) -> list[str]:
     for named_map in wanted.maps:
         lines += _map_elements(name, named_map, have.maps.get(named_map.name, {}))
     for chain in wanted.chains:
-        lines += _rules(name, chain, have.chains.get(chain.name))
+        # A chain that is made anew for its hook has lost its rules.
+        kept = _same_hook(chain.hook, have.hooks.get(chain.name))
+        lines += _rules(name, chain, have.chains.get(chain.name) if kept else None)
     return lines + _removals(name, wanted, have)
 
 
@@ -250,5 +253,7 @@ def _quoted(text: str, quote: bool) -> str:
 
 
 def atom_text(atom: Atom) -> str:
-    """An atom as nft prints it."""
+    """An atom as nft prints it: a network of one address without its prefix length."""
+    if isinstance(atom, IPv4Network) and atom.prefixlen == atom.max_prefixlen:
+        return str(atom.network_address)
     return str(atom)

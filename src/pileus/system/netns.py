@@ -108,7 +108,7 @@ def run_inside(name: str, action: Callable[[], T]) -> T:
 
     def enter() -> None:
         try:
-            kernel.setns(name)
+            kernel.setns(name, flags=0)  # by default it would make a missing one
             results.append(action())
         except BaseException as error:
             errors.append(error)
