@@ -32,10 +32,27 @@ def bake(root: Path, *, log: Path) -> None:
     the tools print goes to `log`. Raises CommandFailed when a package cannot be had.
     """
     with _inside(root):
-        runner.run(runner.in_chroot(root, {"deploy": "prepare", "stamp": image_key()}), log=log)
+        job = {"deploy": "prepare", "stamp": image_key(), "user": "root"}
+        runner.run(runner.in_chroot(root, job), log=log)
+    _forget(root)
     for name in ("etc/.updated", "var/.updated"):
         # Else the first boot would rebuild the linker's cache. [systemd-update-done.service(8)]
         (root / name).touch()
+
+
+def _forget(root: Path) -> None:
+    """Take out what every machine must have of its own, and what only the bake needed."""
+    (root / "etc/machine-id").write_text("")
+    for pattern in (
+        "var/lib/dbus/machine-id",
+        "var/lib/rabbitmq/.erlang.cookie",
+        "etc/ssh/ssh_host_*",
+        "etc/openvswitch/system-id.conf",
+        "var/lib/apt/lists/*_*",
+        "var/cache/apt/archives/*.deb",
+    ):
+        for path in root.glob(pattern):
+            path.unlink()
 
 
 @contextlib.contextmanager

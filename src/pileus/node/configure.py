@@ -30,7 +30,8 @@ def configure(
     Raises CommandFailed when a step fails or the machine cannot be reached.
     """
     if not _prepared(login):
-        runner.run(runner.over_ssh(login, {"deploy": "prepare", "stamp": image_key()}), log=log)
+        prepare = {"deploy": "prepare", "stamp": image_key(), "user": login.user}
+        runner.run(runner.over_ssh(login, prepare), log=log)
     probed = _probe(login, settings)
     files = [dataclasses.asdict(f) for f in controller_files(settings, secrets, probed)]
     job = {"deploy": "controller", "files": files, "user": login.user}
@@ -39,7 +40,7 @@ def configure(
 
 def _prepared(login: Login) -> bool:
     found = ssh.run(login, ["cat", STAMP], check=False)
-    if found.code == 255:
+    if found.code > 1:
         raise CommandFailed(found.argv, found.code, found.stderr)
     return found.stdout.strip() == image_key()
 

@@ -32,7 +32,7 @@ def main() -> int:
     try:
         connect_all(state)
         if job["deploy"] == "prepare":
-            add_deploy(state, operations.prepare, job["stamp"])
+            add_deploy(state, operations.prepare, job["stamp"], job["user"])
         else:
             wanted = [
                 NodeFile(**{**file, "readers": tuple(file["readers"])}) for file in job["files"]
