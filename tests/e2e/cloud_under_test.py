@@ -43,11 +43,9 @@ class CloudUnderTest:
         )
 
     def command(self, *arguments: str) -> list[str]:
-        # -f goes behind the command, and before anything that is for another program.
-        words, rest = list(arguments), []
-        if "--" in words:
-            words, rest = words[: words.index("--")], words[words.index("--") :]
-        return [str(TOP / "pileus"), *words, "-f", str(self.directory / "pileus.yaml"), *rest]
+        count = 2 if arguments[0] in ("sim", "image") else 1
+        file = ["-f", str(self.directory / "pileus.yaml")]
+        return [str(TOP / "pileus"), *arguments[:count], *file, *arguments[count:]]
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.pileus(*arguments, "--json").stdout)

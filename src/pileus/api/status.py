@@ -26,7 +26,7 @@ from pileus.model.underlay import ROLES, Nic, Node
 from pileus.openstack import observe
 from pileus.spec import ROUTER, Server, Spec
 from pileus.system.workspace import Workspace
-from pileus.uplink import publish
+from pileus.uplink import on_node, publish
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _published(cloud: Cloud, machine: Node, inside: ObservedOpenStack) -> frozen
     if router is None:
         return frozenset()
     try:
-        found = publish.read(publish.on_node(controller.login(cloud, machine), router))
+        found = publish.read(on_node(controller.login(cloud, machine), router))
     except PileusError:
         return frozenset()
     return found or frozenset()

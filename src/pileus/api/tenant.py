@@ -26,7 +26,7 @@ from pileus.model.underlay import Node, Permission
 from pileus.openstack import connect, ensure, observe
 from pileus.spec import ROUTER, Server, Spec
 from pileus.system import ssh
-from pileus.uplink import publish
+from pileus.uplink import on_node, publish, source_guard
 
 GUEST_IMAGE = "pileus-guest"
 FLAVOR = "m1.tiny"
@@ -87,10 +87,15 @@ def bring_up(
 def publish_ports(
     cloud: Cloud, machine: Node, router: ObservedRouter, published: frozenset[Published]
 ) -> list[str]:
-    """Make exactly these ports published in the router's namespace; what was changed."""
-    inside = publish.on_node(login(cloud, machine), router)
+    """Make exactly these ports published in the router's namespace; what was changed.
+
+    And nothing may leave it with a source that the cloud below would drop: see `source_guard`.
+    """
+    inside = on_node(login(cloud, machine), router)
+    guarded = source_guard.apply(inside, cloud.spec.underlay.registered_address)
     outcome = publish.apply(inside, published)
     return [
+        *(["guard the sources that leave the router"] if guarded else []),
         *(f"publish {item}" for item in sorted(outcome.added)),
         *(f"unpublish {item}" for item in sorted(outcome.removed)),
     ]
