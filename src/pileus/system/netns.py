@@ -19,6 +19,7 @@ from pyroute2 import netns as kernel
 from pileus.model.addresses import Mac
 from pileus.model.errors import CommandFailed
 from pileus.system import process
+from pileus.system.process import ProcessId
 
 DIRECTORY = Path("/run/netns")
 T = TypeVar("T")
@@ -98,6 +99,13 @@ def remove(name: str) -> None:
         process.run(["ip", "netns", "delete", name])
 
 
+def processes(name: str) -> list[ProcessId]:
+    """What runs in a namespace; programs that merely have a socket there are not in it."""
+    listed = process.run(["ip", "netns", "pids", name]).stdout.split()
+    found = (process.identify(int(pid)) for pid in listed)
+    return [one for one in found if one is not None]
+
+
 def run_inside(name: str, action: Callable[[], T]) -> T:
     """Call `action` in a thread of its own that has entered the namespace, and return its result.
 
@@ -152,14 +160,16 @@ def configure(namespace: str, wanted: NamespaceConfig) -> bool:
     Returns whether anything changed. All devices named must exist and be up.
     """
     sysctl(namespace, wanted.sysctls)
+    # By themselves: with an address, the kernel drops routes that depend on it.
+    addresses = _changes("addr", _addresses(namespace), {_address(*a) for a in wanted.addresses})
+    batch(namespace, addresses)
     commands = [
-        *_changes("addr", _addresses(namespace), {_address(*a) for a in wanted.addresses}),
         *_changes("neigh", _neighbours(namespace), {_neighbour(n) for n in wanted.neighbours}),
         *_changes("route", _routes(namespace), {r.text() for r in wanted.routes}),
         *_changes("rule", _rules(namespace), {r.text() for r in wanted.rules}),
     ]
     batch(namespace, commands)
-    return bool(commands)
+    return bool(addresses or commands)
 
 
 def _changes(kind: str, have: set[str], want: set[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pileus.system.process import ProcessId
 from pileus.vpc.internet import choose_pool, host_networks, remove_internet
 from pileus.vpc.machines import Disk, remove_machines
 from pileus.vpc.region import RegionPlaces
-from pileus.vpc.wire.names import internet_namespace
+from pileus.vpc.wire.names import belongs, internet_namespace
 from pileus.vpc.wire.report import NicReport, PluggedNic, wire_report
 
 START_SECONDS = 30.0
@@ -111,8 +112,13 @@ def remove(name: str) -> None:
     remove_machines(where.disks)
     for child in _children(where.runtime):
         process.end(child, grace=2)
+    namespaces = [one for one in netns.existing(f"pileus-{name}-") if belongs(one, name)]
+    for namespace in namespaces:
+        # What was started just before a crash is recorded nowhere else.
+        for stray in netns.processes(namespace):
+            process.end(stray, first=signal.SIGKILL)
     remove_internet(name, host_device(name))
-    for namespace in netns.existing(f"pileus-{name}-"):
+    for namespace in namespaces:
         netns.remove(namespace)
     shutil.rmtree(where.disks, ignore_errors=True)
     shutil.rmtree(where.runtime, ignore_errors=True)

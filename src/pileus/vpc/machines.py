@@ -81,11 +81,17 @@ class Machines:
     def follow(self, state: RegionState) -> None:
         """Boot what should run and end what should not. The machines' NICs must be plugged."""
         for instance in state.instances.values():
-            wanted = instance.state in ("pending", "running")
-            if wanted and instance.id not in self._running:
-                self._boot(instance)
-            elif not wanted and instance.id in self._running and instance.id not in self._ending:
-                self._end(instance)
+            runs = instance.id in self._running
+            match instance.state:
+                case "pending" | "running" if not runs:
+                    self._boot(instance)
+                case "stopping" if runs and instance.id not in self._ending:
+                    self._end(instance.id)
+                case "stopped":
+                    self._running.pop(instance.id, None)
+                case "shutting-down":  # also what was stopped, or never booted
+                    self._discard(instance.id)
+                    self._report(instance.id, "terminated")
         for gone in set(self._running) - set(state.instances):
             self._discard(gone)
 
@@ -144,19 +150,16 @@ class Machines:
     def _watch(self, instance: str, started: ProcessId) -> None:
         process.wait_for_exit(started, timeout=None)
         if self._running.get(instance) == started:
-            del self._running[instance]
+            # Forgotten when the API has taken it: until then another call must not boot it again.
             self._report(instance, "stopped")
 
-    def _end(self, instance: Instance) -> None:
-        if instance.state in ("shutting-down", "terminated"):
-            self._discard(instance.id)
-            self._report(instance.id, "terminated")
-            return
-        self._ending.add(instance.id)
-        threading.Thread(target=self._stop, args=(instance.id,), daemon=True).start()
+    def _end(self, instance: str) -> None:
+        self._ending.add(instance)
+        arguments = (instance, self._running[instance])
+        threading.Thread(target=self._stop, args=arguments, daemon=True).start()
 
-    def _stop(self, instance: str) -> None:
-        process.end(self._running[instance], grace=STOP_SECONDS)
+    def _stop(self, instance: str, running: ProcessId) -> None:
+        process.end(running, grace=STOP_SECONDS)
         self._ending.discard(instance)
 
     def _discard(self, instance: str) -> None:

@@ -135,8 +135,11 @@ class Region:
         return Uplink(network, "igw" + vpc.removeprefix("vpc-")[-12:])
 
     def _remove(self, vpc: str) -> None:
-        self._services.pop(vpc).stop()
-        remove_vpc(self._settings.name, vpc, self._uplinks.pop(vpc))
+        services = self._services.pop(vpc, None)
+        if services is not None:  # none where making the VPC failed half-way
+            services.stop()
+        remove_vpc(self._settings.name, vpc, self._uplinks[vpc])
+        del self._uplinks[vpc]
 
 
 def _nic_document(nic: PluggedNic) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
@@ -13,6 +14,7 @@ GATEWAY = "igw"
 """The VPC's end of the link to the internet."""
 NOWHERE = "nowhere"
 """Where packets without a route go to be counted."""
+_PART = re.compile(r"internet|(vpc|i)-[0-9a-f]+")
 
 
 def device(eni: str) -> str:
@@ -35,6 +37,13 @@ def machine_namespace(region: str, instance: str) -> str:
 
 def internet_namespace(region: str) -> str:
     return f"pileus-{region}-internet"
+
+
+def belongs(namespace: str, region: str) -> bool:
+    """Whether a namespace is one of this region's: those of `demo-2` are not `demo`'s."""
+    prefix = f"pileus-{region}-"
+    part = namespace.removeprefix(prefix)
+    return namespace.startswith(prefix) and _PART.fullmatch(part) is not None
 
 
 def router_mac(vpc: str) -> Mac:
