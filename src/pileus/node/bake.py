@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent
 
 
 def image_key() -> str:
-    """A short name for what `build_base` and `bake` would make now; another content, another key."""
+    """A short name of what `build_base` and `bake` would make now: another content, another key."""
     digest = hashlib.sha256()
     sources = [*PACKAGE.rglob("*"), PACKAGE.parent / "vpc/base_image.py"]
     for path in sorted(p for p in sources if p.is_file() and "__pycache__" not in p.parts):

@@ -1,8 +1,8 @@
 """Runs one deploy in a process of its own: `python -m pileus.node.deploy`, the job on stdin.
 
 pyinfra patches the standard library for its green threads and keeps its state in globals, so it
-gets a process to itself. The job comes by stdin, as it holds secrets; the result is JSON on stdout;
-everything that pyinfra and the commands print goes to stderr.
+gets a process to itself. The job comes by stdin, as it holds secrets; the result is left as JSON in
+the file that the job names; what pyinfra and the commands print is the log.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pyinfra.api import Config, Inventory, State
@@ -42,7 +43,7 @@ def main() -> int:
     except PyinfraError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    json.dump(_result(state), sys.stdout)
+    Path(job["result"]).write_text(json.dumps(_result(state)))
     return 0
 
 

@@ -80,7 +80,7 @@ IDLE = (
 )
 
 
-class Prints(FactBase[list[str]]):
+class Prints(FactBase[list[str]]):  # type: ignore[misc]  # pyinfra is untyped to mypy
     """The lines that a command prints, and one more when it fails."""
 
     def command(self, argv: Sequence[str]) -> StringCommand:
@@ -90,7 +90,7 @@ class Prints(FactBase[list[str]]):
         return list(output)
 
 
-@operation(is_idempotent=True)
+@operation(is_idempotent=True)  # type: ignore[untyped-decorator]
 def ensure(check: Sequence[str], make: Sequence[str]) -> Generator[StringCommand, None, None]:
     """Run `make` unless `check` prints nothing."""
     if host.get_fact(Prints, argv=check):

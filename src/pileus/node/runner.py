@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pileus.model.node import Login, NodeReport
-from pileus.model.errors import CommandFailed
 from pileus.system import process
 
 UPLOADS = "/run/pileus-uploads"
@@ -39,18 +39,19 @@ def in_chroot(root: Path, job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(job: Mapping[str, Any], *, log: Path) -> NodeReport:
-    """Run a deploy to its end. Raises CommandFailed, with the log's tail, when a step fails."""
+    """Run a deploy to its end; what it prints goes to `log` at once.
+
+    Raises CommandFailed, with the log's tail, when a step fails.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    done = process.run(
-        [sys.executable, "-m", "pileus.node.deploy"],
-        stdin=json.dumps(job),
-        timeout=PREPARE_SECONDS,
-        env={"PYTHONPATH": str(PACKAGES)},
-        check=False,
-    )
-    with log.open("a") as stream:
-        stream.write(done.stderr)
-    if done.code != 0:
-        raise CommandFailed(done.argv, done.code, done.stderr, hint=f"see {log}")
-    answer = json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory(prefix="pileus-") as directory:
+        result = Path(directory) / "result.json"
+        process.run(
+            [sys.executable, "-m", "pileus.node.deploy"],
+            stdin=json.dumps({**job, "result": str(result)}),
+            timeout=PREPARE_SECONDS,
+            env={"PYTHONPATH": str(PACKAGES), "PYTHONUNBUFFERED": "1"},
+            log=log,
+        )
+        answer = json.loads(result.read_text())
     return NodeReport(changed=tuple(answer["changed"]), unchanged=answer["unchanged"])

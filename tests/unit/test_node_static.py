@@ -1,0 +1,111 @@
+"""The static files that are baked into a controller's image hold what the design promises."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+
+import pileus.node
+from pileus.node.bake import image_key
+from pileus.node.settings import CONTROLLER
+
+STATIC = Path(pileus.node.__file__).parent / "files"
+UNITS = STATIC / "etc/systemd/system"
+CONFIGURATIONS = [
+    STATIC / "etc" / name
+    for name in (
+        "glance/glance-api.conf",
+        "keystone/keystone.conf",
+        "neutron/neutron.conf",
+        "nova/nova.conf",
+        "placement/placement.conf",
+    )
+]
+
+
+def parsed(path: Path) -> configparser.ConfigParser:
+    config = configparser.ConfigParser(interpolation=None, strict=True)
+    config.read(path)
+    return config
+
+
+def drop_in(unit: str) -> str:
+    return (UNITS / f"{unit}.service.d/pileus.conf").read_text()
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_no_password_is_baked_and_databases_are_reached_by_socket(path: Path) -> None:
+    config = parsed(path)
+    values = [(key, value) for name in config.sections() for key, value in config[name].items()]
+    assert not [key for key, _ in values if key in ("password", "transport_url")]
+    connections = [value for key, value in values if key == "connection"]
+    assert connections
+    assert all(re.match(r"mysql\+pymysql://\w+@localhost/", value) for value in connections)
+    assert all("unix_socket=" in value for value in connections)
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS[:1] + CONFIGURATIONS[2:], ids=lambda p: p.name)
+def test_the_region_is_spelled_as_debian_spells_it_wherever_keystone_is_asked(path: Path) -> None:
+    config = parsed(path)
+    asking = [name for name in config.sections() if "auth_url" in config[name]]
+    assert "keystone_authtoken" in asking
+    assert {config[name]["region_name"] for name in asking} == {"regionOne"}
+
+
+def test_the_database_listens_on_no_port_and_the_queue_on_loopback() -> None:
+    assert "\nskip-networking\n" in (STATIC / "etc/mysql/mariadb.conf.d/90-pileus.cnf").read_text()
+    rabbit = (STATIC / "etc/rabbitmq/rabbitmq.conf").read_text()
+    assert "listeners.tcp.1 = 127.0.0.1:5672" in rabbit
+    assert "-l 127.0.0.1\n" in (STATIC / "etc/memcached.conf").read_text()
+    assert "ListenStream=127.0.0.1:4369" in (UNITS / "epmd.socket.d/pileus.conf").read_text()
+
+
+def test_web_services_listen_on_the_management_address_and_loopback_only() -> None:
+    web = [unit for unit in CONTROLLER if "--http-socket" in drop_in(unit)]
+    assert sorted(web) == [
+        "keystone",
+        "neutron-api",
+        "nova-api",
+        "nova-api-metadata",
+        "placement-api",
+    ]
+    for unit in web:
+        sockets = re.findall(r"--http-socket (\S+):\d+", drop_in(unit))
+        assert sockets == ["${MANAGEMENT_ADDRESS}", "127.0.0.1"]
+
+
+@pytest.mark.parametrize("agent", ["openvswitch", "l3", "dhcp", "metadata"])
+def test_agents_start_after_somebody_answers_them(agent: str) -> None:
+    after = re.findall(r"^After=(.*)$", drop_in(f"neutron-{agent}-agent"), re.MULTILINE)
+    assert "neutron-rpc-server.service" in " ".join(after).split()
+    assert "ExecStartPost=+/usr/lib/pileus/await-consumers" in drop_in("neutron-rpc-server")
+
+
+def test_the_target_wants_every_unit_of_the_controller() -> None:
+    text = (UNITS / "pileus-openstack.target").read_text()
+    wanted = " ".join(re.findall(r"^Wants=(.*)$", text, re.MULTILINE)).split()
+    assert {f"{unit}.service" for unit in CONTROLLER} <= set(wanted)
+
+
+def test_a_service_that_keeps_failing_is_given_up() -> None:
+    for unit in CONTROLLER:
+        assert "StartLimitBurst=" in drop_in(unit)
+
+
+def test_glance_fetches_nothing_for_a_tenant() -> None:
+    config = parsed(STATIC / "etc/glance/glance-api.conf")
+    assert config["DEFAULT"]["enabled_import_methods"] == "[glance-direct]"
+
+
+def test_the_nodes_tools_are_programs() -> None:
+    for tool in (STATIC / "usr/lib/pileus").rglob("*"):
+        if tool.is_file():
+            assert tool.read_text().startswith("#!"), tool
+
+
+def test_the_image_key_is_short_and_stable() -> None:
+    assert re.fullmatch(r"[0-9a-f]{12}", image_key())
+    assert image_key() == image_key()
