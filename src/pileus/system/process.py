@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pileus.model.errors import CommandFailed, Fault, UserError
 
-
 _TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 """The kernel kills the program when the thread that started it ends. [prctl(2), PDEATHSIG]"""
 

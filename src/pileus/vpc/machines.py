@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model.errors import Fault
-from pileus.system import files, netns, process
+from pileus.system import cgroup, files, netns, process
 from pileus.system.process import ProcessId
 from pileus.vpc.state import Instance, InstanceState, RegionState
 from pileus.vpc.wire.names import machine_namespace
@@ -129,7 +129,7 @@ class Machines:
     def _command(self, instance: Instance, disk: Disk) -> list[str]:
         namespace = netns.DIRECTORY / machine_namespace(self._region, instance.id)
         devices = ["/dev/net/tun"] + (["/dev/kvm"] if instance.nested_virtualization else [])
-        return [
+        boot = [
             # Not by nspawn's own option for it: /sys would show the host's NICs in the machine.
             "nsenter",
             f"--net={namespace}",
@@ -138,7 +138,6 @@ class Machines:
             f"--machine={instance.id}",
             "--boot",
             "--register=no",
-            "--keep-unit",
             "--capability=all",
             "--console=pipe",
             "--resolv-conf=off",
@@ -146,6 +145,9 @@ class Machines:
             "--link-journal=no",
             *(f"--bind={device}" for device in devices if Path(device).exists()),
         ]
+        if cgroup.host_has_systemd():
+            return boot
+        return cgroup.command_in(_group(instance.id), [*boot, "--keep-unit"])
 
     def _watch(self, instance: str, started: ProcessId) -> None:
         process.wait_for_exit(started, timeout=None)
@@ -168,11 +170,16 @@ class Machines:
         netns.remove(machine_namespace(self._region, instance))
 
 
+def _group(instance: str) -> str:
+    return f"pileus-{instance}"
+
+
 def remove_machine(disk: Disk) -> None:
     """End a machine at once and delete its disk. Safe to repeat, also after a crash."""
     record = files.read_json(disk.record)
     if record:
         _switch_off(ProcessId(record["pid"], record["started"]))
+    cgroup.remove(_group(disk.directory.name))
     if disk.root.is_mount():
         process.run(["umount", "--lazy", str(disk.root)])
     shutil.rmtree(disk.directory, ignore_errors=True)
