@@ -267,6 +267,11 @@ DENIED = {
         ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "172.16.10.77")),
         Code.NO_SUCH_ADDRESS,
     ),
+    "too short for IPv4": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, b"\x45" + b"\0" * 9),
+        Code.NOT_CARRIED,
+    ),
+    "too short for ARP": (ethernet(ALICE.mac, BROADCAST, 0x0806, b"\0\x01"), Code.NOT_CARRIED),
     "the router itself": (
         ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "172.16.10.1")),
         Code.ROUTER_SILENT,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import Any
 
 from pileus.model.errors import Refused
 from pileus.rules import apply as rules
@@ -81,11 +82,17 @@ def choose_pool(in_use: Iterable[IPv4Network]) -> IPv4Network:
 def host_networks() -> list[IPv4Network]:
     """The networks that this host has addresses in or routes to, its default routes aside."""
     done = process.run(["ip", "-json", "-4", "route", "show", "table", "all"])
-    networks = []
-    for entry in json.loads(done.stdout or "[]"):
-        if entry.get("dst", "default") != "default":
-            networks.append(IPv4Network(entry["dst"], strict=False))
-    return networks
+    return networks_in(json.loads(done.stdout or "[]"))
+
+
+def networks_in(routes: Iterable[Mapping[str, Any]]) -> list[IPv4Network]:
+    """Destinations of routes as `ip -json` lists them, without default routes.
+
+    VPNs write their default route as two halves, 0.0.0.0/1 and 128.0.0.0/1.
+    """
+    texts = [route.get("dst", "default") for route in routes]
+    networks = [IPv4Network(text, strict=False) for text in texts if text != "default"]
+    return [network for network in networks if network.prefixlen > 1]
 
 
 class Internet:

@@ -142,7 +142,11 @@ def _sent(eni: Eni) -> Iterator[Rule]:
         ),
     )
     yield _drop(eni, Code.LINK_LOCAL, Match(Field.IP_DESTINATION, LINK_LOCAL))
-    yield Rule("carried", _pass(eni))
+    # A match on what a frame is too short for fails, negated or not: this one, which is true of
+    # all others here, keeps such frames from passing.
+    whole = Match(Field.IP_DESTINATION, LINK_LOCAL, negate=True)
+    yield Rule("carried", (whole, *_pass(eni)))
+    yield _drop(eni, Code.NOT_CARRIED)
 
 
 def _pass(eni: Eni) -> tuple[Statement, ...]:
@@ -166,6 +170,7 @@ def _arp(eni: Eni) -> Iterator[Rule]:
     answerable = SetName(_answerable(eni.subnet))
     yield _drop(eni, Code.ARP_SILENT, Match(Field.ARP_TARGET_IP, answerable, negate=True))
     yield Rule("answer", (AnswerArp(_owners(eni.subnet)),))
+    yield _drop(eni, Code.NOT_CARRIED)  # too short to be ARP
 
 
 def _received(eni: Eni) -> Iterator[Rule]:
