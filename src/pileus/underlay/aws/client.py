@@ -71,8 +71,6 @@ def ec2_client(endpoint: AwsEndpoint) -> Any:
         connect_timeout=10,
         read_timeout=60,
         proxies={} if endpoint.url else None,
-        use_fips_endpoint=False if endpoint.url else None,
-        use_dualstack_endpoint=False if endpoint.url else None,
     )
     return session.client("ec2", endpoint_url=endpoint.url, config=config)
 
