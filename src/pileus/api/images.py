@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus import node
-from pileus.model.errors import Refused
 from pileus.model.report import Stage
 from pileus.system import files
-from pileus.vpc import control
 from pileus.vpc.base_image import build_base
 
 RELEASE = "2025.1"
@@ -59,18 +57,12 @@ def bake(image: MachineImage, stage: Stage, log: Path) -> None:
         stage.note("OpenStack and its schemas (three minutes)")
         node.bake(unfinished, log=log)
         unfinished.rename(image.root)
+        _remove_others(image)
 
 
-def remove_others(image: MachineImage) -> list[Path]:
-    """Delete the images that no longer match anything; returns what was deleted.
-
-    Raises Refused while a region runs: its machines' disks are layered on an image.
-    """
-    if control.running_names():
-        raise Refused(
-            "machines are running on an image", hint="run `pileus down --yes` first, then repeat"
-        )
-    gone = [path for path in images_directory().glob("*/") if path != image.directory]
-    for path in gone:
-        shutil.rmtree(path)
-    return gone
+def _remove_others(image: MachineImage) -> None:
+    """Delete images that match nothing any more, but for those that a machine's disk lies on."""
+    mounts = Path("/proc/mounts").read_text()
+    for path in images_directory().glob("*/"):
+        if path != image.directory and f"{path}/" not in mounts:
+            shutil.rmtree(path)

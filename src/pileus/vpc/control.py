@@ -93,13 +93,6 @@ def _started(name: str, daemon: ProcessId) -> RunningRegion | None:
     return find(name)
 
 
-def running_names() -> list[str]:
-    """The regions that run on this host."""
-    runtime = places("").runtime
-    names = [path.name for path in runtime.iterdir()] if runtime.is_dir() else []
-    return sorted(name for name in names if find(name))
-
-
 def remove(name: str) -> None:
     """Remove a region whole: processes, machines, namespaces, links, rules, files.
 
