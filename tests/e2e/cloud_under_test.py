@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pileus.rules.ruleset import Atom, Chain, Count, Field, Hook, Match, Rule, Table
 from pileus.system import process
 from pileus.system.process import Done
 from pileus.vpc import control
@@ -177,3 +178,29 @@ def until(what: str, look: Callable[[], T], seconds: float = 20) -> T:
         assert time.monotonic() < deadline, what
         time.sleep(0.2)
     return answer
+
+
+SIMULATED: frozenset[Atom] = frozenset(
+    IPv4Network(text)
+    for text in ("172.16.0.0/16", "192.168.20.0/24", "198.18.0.0/15", "198.51.100.0/24")
+)
+
+
+def uplink_watch(device: str) -> Table:
+    """Counts what leaves the host by any link but the simulation's own, from or to its addresses.
+
+    It must come out zero, and only counts, so that it cannot be the reason.
+    """
+    rules = tuple(
+        Rule(
+            name,
+            (
+                Match(Field.OUT_INTERFACE, frozenset({"lo", device}), negate=True),
+                Match(end, SIMULATED),
+                Count(name),
+            ),
+        )
+        for name, end in (("from_inside", Field.IP_SOURCE), ("to_inside", Field.IP_DESTINATION))
+    )
+    hook = Hook("filter", "postrouting", "300", "accept")
+    return Table("inet", "pileus_test_uplink", (Chain("leaving", rules, hook),))

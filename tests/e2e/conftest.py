@@ -13,7 +13,11 @@ from cloud_under_test import (
     WatchArguments,
     cut_off,
     leftovers,
+    uplink_watch,
 )
+
+from pileus.rules import apply as rules
+from pileus.vpc import control
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudUnderTest]:
     (directory / "pileus.yaml").write_text(f"cloud: {NAME}\n")
     made = CloudUnderTest(directory, {"PILEUS_STATE": str(directory / "state"), "NO_COLOR": "1"})
     made.pileus("image", "build", timeout=1200)
+    watch = uplink_watch(control.host_device(NAME))
+    rules.apply(watch)
     try:
         _cut_off_and_take_down(made)
         for stage in STAGES:
@@ -32,6 +38,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudUnderTest]:
         yield made
     finally:
         made.pileus("down", "--yes", check=False, timeout=300)
+        rules.remove(watch.family, watch.name)
 
 
 def _cut_off_and_take_down(cloud: CloudUnderTest) -> None:

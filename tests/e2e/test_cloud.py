@@ -11,6 +11,7 @@ import pytest
 from cloud_under_test import NAME, TOP, CloudUnderTest, until
 
 from pileus.model.addresses import Mac
+from pileus.rules import apply as rules
 from pileus.system import process
 from pileus.trace.forge import udp_frame
 
@@ -247,6 +248,15 @@ def test_no_secret_is_in_an_argument_a_journal_or_a_log(cloud: CloudUnderTest) -
     told = [(name, place) for name, value in secrets.items() for place in places
             if value in places[place]]  # fmt: skip
     assert told == []
+
+
+def test_nothing_simulated_left_the_host(cloud: CloudUnderTest) -> None:
+    """Counted from before the first `up` of the suite; it can fail: see tests/netns/test_host_guard.py."""
+    cloud.internet("ping", "-c", "1", "-W", "1", "1.1.1.1", check=False)
+    cloud.controller("ping", "-c", "1", "-W", "1", "1.1.1.1", check=False)
+    seen = rules.read("inet", "pileus_test_uplink")
+    assert seen
+    assert seen.counters == {"from_inside": 0, "to_inside": 0}
 
 
 def test_private_files_are_private(cloud: CloudUnderTest) -> None:

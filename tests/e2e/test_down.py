@@ -1,0 +1,23 @@
+"""The end of the suite's cloud; pytest runs this file after test_cloud.py."""
+
+from __future__ import annotations
+
+from cloud_under_test import NAME, CloudUnderTest, leftovers
+
+
+def test_down_asks_first(cloud: CloudUnderTest) -> None:
+    done = cloud.pileus("down", check=False)
+    assert done.code == 1
+    assert "--yes" in done.stderr
+
+
+def test_down_leaves_nothing_behind(cloud: CloudUnderTest) -> None:
+    assert leftovers() != []
+    cloud.pileus("down", "--yes")
+    assert leftovers() == []
+    assert not cloud.state.exists()
+    assert cloud.json("status")["state"] == "down"
+
+
+def test_down_again_is_no_error(cloud: CloudUnderTest) -> None:
+    assert f"cloud {NAME} is down" in cloud.pileus("down", "--yes").stdout
