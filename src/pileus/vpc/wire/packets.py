@@ -169,6 +169,9 @@ def _leaving(state: RegionState, vpc: Vpc, eni: Eni) -> Iterator[Rule]:
 
 
 def _arriving(state: RegionState, eni: Eni) -> Iterator[Rule]:
+    if eni.source_dest_check:
+        own: frozenset[Atom] = frozenset(eni.addresses)
+        yield _drop(eni, Code.NO_SUCH_ADDRESS, Match(Field.IP_DESTINATION, own, negate=True))
     yield Rule("established", (Match(Field.CT_STATE, "established"), Accept()))
     for permission in _permissions(state, eni, "ingress"):
         yield from _allow(permission, Field.IP_SOURCE, Accept())

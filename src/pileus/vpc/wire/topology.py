@@ -123,12 +123,18 @@ def _subnet_routes(
     state: RegionState, vpc: Vpc, subnets: list[Subnet], uplink: Uplink
 ) -> list[Route]:
     """Each subnet's route table, its `local` route aside: that one is the main table."""
+    plugged = {eni.id: eni for eni in attached(state, vpc.id)}
     routes = []
     for subnet in subnets:
         table = _subnet_table(subnets, subnet.id)
         for route in state.route_table_of(subnet).routes:
             if route.target == "igw" and vpc.has_internet_gateway:
                 routes.append(Route(route.destination, GATEWAY, uplink.internet_end, table=table))
-            elif route.target == "blackhole":
+            elif route.target in plugged:
+                eni = plugged[route.target]
+                routes.append(
+                    Route(route.destination, device(eni.id), eni.addresses[0], table=table)
+                )
+            elif route.target not in ("local", "igw"):  # a black hole, as a NIC is while unplugged
                 routes.append(Route(route.destination, NOWHERE, table=table))
     return routes
