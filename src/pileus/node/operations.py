@@ -153,6 +153,15 @@ def prepare(stamp: str, user: str) -> None:
         ],
     )
     files.file(name="Services may start again", path="/usr/sbin/policy-rc.d", present=False)
+    server.shell(
+        name="Running machines only: what stands below runs, and all read their files again",
+        commands=[
+            "systemctl daemon-reload",
+            "systemctl restart epmd.socket mariadb memcached rabbitmq-server",
+            "systemctl start libvirtd openvswitch-switch",
+            "systemctl try-restart " + " ".join(f"{unit}.service" for unit in CONTROLLER),
+        ],
+    )
     files.put(name="Prepared", src=io.StringIO(f"{stamp}\n"), dest=STAMP, mode="644")
 
 
