@@ -1,0 +1,144 @@
+"""Which ports are published: the file's, changed by what commands recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pileus.api.publications import Pair, Record, parse_pair, published, wanted_pairs
+from pileus.model.errors import Refused
+from pileus.model.publishing import Publication
+from pileus.spec import Spec, loads
+
+SERVERS = ("web", "mail")
+PORTS = [Publication(522, 22), Publication(80, 80), Publication(53, 53, "udp")]
+PAIRS = st.tuples(st.sampled_from(SERVERS), st.sampled_from(PORTS))
+
+
+def spec(*lines: str) -> Spec:
+    """A cloud with two servers; `lines` are "web 522:22"."""
+    ports = {
+        name: [line.split()[1] for line in lines if line.split()[0] == name] for name in SERVERS
+    }
+    text = "cloud: demo\nservers:\n" + "".join(
+        f"- {{name: {name}, network: private, publish: {ports[name]!r}}}\n" for name in SERVERS
+    )
+    return loads(text.encode(), name="pileus.yaml")
+
+
+def pair(line: str) -> Pair:
+    server, port = line.split()
+    return server, Publication.parse(port)
+
+
+FILES = (spec(), spec("web 522:22"), spec("web 522:22", "mail 80:80", "mail 53:53/udp"))
+COMMANDS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["publish", "unpublish"]), PAIRS),
+        st.tuples(st.just("edit"), st.sampled_from(FILES)),
+    ),
+    max_size=8,
+)
+
+
+@given(COMMANDS)
+def test_the_last_word_on_a_port_counts(commands: list[tuple[str, object]]) -> None:
+    """Whoever spoke last: a command, whatever the file says before or after; else the file."""
+    file, record, said = FILES[1], Record(), dict[Pair, bool]()
+    for what, about in commands:
+        if isinstance(about, Spec):
+            file = about
+            continue
+        assert isinstance(about, tuple)
+        record = getattr(record, what)(about, file)
+        said[about] = what == "publish"
+        assert (about in wanted_pairs(file, record)) is (what == "publish")
+        assert not record.added & record.removed
+        assert Record.read(record.document()) == record
+    in_file = {(server.name, port) for server in file.servers for port in server.publish}
+    for one in wanted_pairs(file, record):
+        assert one in in_file or said.get(one)
+    for one in in_file:
+        # A file that came later may name a port again that a command took back.
+        assert one in wanted_pairs(file, record) or said.get(one) is False
+
+
+@given(PAIRS, st.sampled_from(FILES))
+def test_a_command_and_its_opposite_leave_what_was(one: Pair, file: Spec) -> None:
+    was = wanted_pairs(file, Record())
+    there = Record().publish(one, file)
+    assert wanted_pairs(file, there) == was | {one}
+    assert wanted_pairs(file, there.publish(one, file)) == was | {one}
+    gone = there.unpublish(one, file)
+    assert wanted_pairs(file, gone) == was - {one}
+    assert wanted_pairs(file, gone.publish(one, file)) == was | {one}
+
+
+def test_nothing_is_recorded_that_the_file_says_already() -> None:
+    record = Record().publish(pair("web 522:22"), FILES[1])
+    assert record == Record()
+
+
+def test_the_record_is_written_as_users_write_ports() -> None:
+    record = Record(frozenset({pair("web 53:53/udp")}), frozenset({pair("web 522:22")}))
+    assert record.document() == {"published": ["web 53:53/udp"], "unpublished": ["web 522:22"]}
+    assert Record.read({}) == Record()
+
+
+def test_published_ports_have_addresses() -> None:
+    (item,) = published(FILES[1], Record())
+    assert str(item.registered) == "172.16.20.101:522"
+    assert item.private.address == FILES[1].servers[0].fixed_ip
+    assert (item.protocol, item.private.port) == ("tcp", 22)
+
+
+def test_a_port_is_published_to_one_server_only() -> None:
+    record = Record().publish(pair("mail 522:22"), FILES[1])
+    with pytest.raises(Refused, match="port 522 is published already") as refused:
+        published(FILES[1], record)
+    assert "unpublish" in refused.value.hint
+    other_target = Record().publish(pair("web 522:2222"), FILES[1])
+    with pytest.raises(Refused):
+        published(FILES[1], other_target)
+
+
+def test_tcp_and_udp_of_a_number_are_two_ports() -> None:
+    record = Record().publish(pair("mail 522:22/udp"), FILES[1])
+    assert len(published(FILES[1], record)) == 2
+
+
+def test_ports_of_a_server_that_is_no_longer_in_the_file_are_not_published() -> None:
+    record = Record().publish(pair("mail 80:80"), FILES[1])
+    alone = FILES[1].model_copy(update={"servers": FILES[1].servers[:1]})
+    assert {name for name, _ in wanted_pairs(alone, record)} == {"web"}
+    assert replace(record) == Record.read(record.document()), "and yet not forgotten"
+
+
+def test_what_the_user_typed_becomes_a_pair() -> None:
+    assert parse_pair(FILES[0], "web", "53:53/udp") == ("web", Publication(53, 53, "udp"))
+
+
+@pytest.mark.parametrize(
+    ("server", "port", "message", "hint"),
+    [
+        ("db", "522:22", "no server `db`", "mail, web"),
+        ("web", "522", "is not PORT:SERVER_PORT", "522:22"),
+        ("web", "0:22", "is not a port", "522:22"),
+        ("web", "522:70000", "is not a port", "522:22"),
+        ("web", "522:22/sctp", "is not PORT:SERVER_PORT", "522:22"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_hint(
+    server: str, port: str, message: str, hint: str
+) -> None:
+    with pytest.raises(Refused, match=message) as refused:
+        parse_pair(FILES[0], server, port)
+    assert hint in refused.value.hint
+
+
+def test_the_registered_address_is_the_files() -> None:
+    assert FILES[0].underlay.registered_address == IPv4Address("172.16.20.101")
