@@ -18,7 +18,7 @@ from pileus.system import clock, files, netns, process
 from pileus.system.process import ProcessId
 from pileus.vpc.internet import choose_pool, host_networks, remove_internet
 from pileus.vpc.machines import Disk, remove_machines
-from pileus.vpc.region import RegionPlaces
+from pileus.vpc.settings import RegionPlaces
 from pileus.vpc.wire.names import belongs, internet_namespace
 from pileus.vpc.wire.report import NicReport, PluggedNic, wire_report
 

@@ -9,7 +9,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from pileus.system import files
-from pileus.vpc.region import Region, RegionPlaces, RegionSettings
+from pileus.vpc.region import Region
+from pileus.vpc.settings import RegionPlaces, RegionSettings
 
 
 def main(settings_file: Path, disks: Path) -> None:

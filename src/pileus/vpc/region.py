@@ -7,10 +7,8 @@ boots, and a machine is gone before its NIC is unplugged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from ipaddress import IPv4Network
-from pathlib import Path
 from typing import Any
 
 from pileus.system import files
@@ -19,6 +17,7 @@ from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
 from pileus.vpc.internet import CHECK_IP_PATH, HostLink, Internet
 from pileus.vpc.machines import Machines
 from pileus.vpc.services import VpcServices
+from pileus.vpc.settings import RegionPlaces, RegionSettings
 from pileus.vpc.state import InstanceState, RegionState
 from pileus.vpc.wire.names import vpc_namespace
 from pileus.vpc.wire.packets import elastic_pairs
@@ -28,46 +27,6 @@ from pileus.vpc.wire.topology import Uplink
 
 _UPLINKS = IPv4Network("100.64.0.0/16")
 """Links between VPCs and the internet; seen only inside the namespaces (RFC 6598)."""
-
-
-@dataclass(frozen=True)
-class RegionSettings:
-    """What a region's process is started with. `images` maps a name to a root directory."""
-
-    name: str
-    api_region: str
-    port: int
-    """Of 127.0.0.1, for the EC2 API; 0 lets the kernel choose."""
-    pool: IPv4Network
-    device: str
-    """The host's end of the link to the simulated internet."""
-    images: Mapping[str, Path]
-    elastic_quota: int = 5
-
-
-@dataclass(frozen=True)
-class RegionPlaces:
-    """Where a region keeps its files: `runtime` is lost at a reboot, `disks` is large."""
-
-    runtime: Path
-    disks: Path
-
-    @property
-    def settings(self) -> Path:
-        return self.runtime / "settings.json"
-
-    @property
-    def ready(self) -> Path:
-        """Appears when the API answers: its URL and the process."""
-        return self.runtime / "ready.json"
-
-    @property
-    def nics(self) -> Path:
-        return self.runtime / "nics.json"
-
-    @property
-    def log(self) -> Path:
-        return self.runtime / "region.log"
 
 
 class Region:
