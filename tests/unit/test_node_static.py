@@ -77,6 +77,15 @@ def test_web_services_listen_on_the_management_address_and_loopback_only() -> No
         assert sockets == ["${MANAGEMENT_ADDRESS}", "127.0.0.1"]
 
 
+@pytest.mark.parametrize("unit", ["nova-api", "nova-api-metadata", "neutron-api"])
+def test_services_that_send_rpc_never_share_a_process_between_threads(unit: str) -> None:
+    ini = parsed(STATIC / "etc/pileus/uwsgi-processes.ini")["uwsgi"]
+    assert "--ini /etc/pileus/uwsgi-processes.ini" in drop_in(unit)
+    assert ini["threads"] == "1"
+    assert int(ini["processes"]) > 1
+    assert "threads" not in parsed(STATIC / "etc/pileus/uwsgi.ini")["uwsgi"]
+
+
 @pytest.mark.parametrize("agent", ["openvswitch", "l3", "dhcp", "metadata"])
 def test_agents_start_after_somebody_answers_them(agent: str) -> None:
     after = re.findall(r"^After=(.*)$", drop_in(f"neutron-{agent}-agent"), re.MULTILINE)
