@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -230,10 +231,8 @@ def test_services_listen_on_the_management_address_only(cloud: CloudUnderTest) -
 
 
 def test_no_secret_is_in_an_argument_a_journal_or_a_log(cloud: CloudUnderTest) -> None:
-    import json
-
     secrets = json.loads((cloud.state / "secrets.json").read_text())
-    assert len(secrets) > 10
+    assert len(secrets) >= 7
     assert len(cloud.arguments_seen) > 100
     on_node = cloud.controller(
         "sudo", "sh", "-c", "journalctl --no-pager -o cat; cat -- $(find /var/log -type f)"

@@ -46,13 +46,7 @@ class ControllerSettings:
 
 SECRET_NAMES = (
     "admin_password",
-    "mariadb_root",
     "rabbitmq",
-    "keystone_db",
-    "glance_db",
-    "placement_db",
-    "nova_db",
-    "neutron_db",
     "glance_service",
     "placement_service",
     "nova_service",
