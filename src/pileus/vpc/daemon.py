@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-import threading
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -17,12 +17,25 @@ def main(settings_file: Path, disks: Path) -> None:
     """Run a region until SIGTERM."""
     places = RegionPlaces(settings_file.parent, disks)
     region = Region(read_settings(settings_file), places)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    asked = _requests_to_end()
     region.start()
-    ended.wait()
+    os.read(asked, 1)
     region.stop()
+
+
+def _requests_to_end() -> int:
+    """A descriptor that can be read once SIGTERM or SIGINT has come.
+
+    Python runs handlers in the main thread only, and a main thread that waits for a lock may never
+    get there: the kernel may deliver the signal to any other thread.
+    [Python library reference, signal.set_wakeup_fd]
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reader
 
 
 def read_settings(path: Path) -> RegionSettings:
