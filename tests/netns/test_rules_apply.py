@@ -73,7 +73,7 @@ def _without_order(item: dict[str, Any]) -> Any:
 
 
 @given(st.lists(tables(), min_size=2, max_size=3))
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_a_sequence_of_tables_ends_as_the_last_one_alone(sequence: list[Table]) -> None:
     for table in sequence:
         rules.apply(table, namespace=HERE)

@@ -266,7 +266,7 @@ def configs(draw: st.DrawFn) -> NamespaceConfig:
 
 
 @given(st.lists(configs(), min_size=2, max_size=3))
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_a_namespace_becomes_what_is_wanted_whatever_it_was(
     space: str, sequence: list[NamespaceConfig]
 ) -> None:
