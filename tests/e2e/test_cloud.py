@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from ipaddress import IPv4Address
 
 import pytest
@@ -48,12 +47,9 @@ def test_the_cloud_sent_nothing_foreign_but_the_one_forged_frame(cloud: CloudUnd
     assert provider == {**dict.fromkeys(FOREIGN, 0), FOREIGN[0]: 1}
 
 
-def test_a_second_up_changes_nothing_and_says_so_within_20_seconds(cloud: CloudUnderTest) -> None:
+def test_a_second_up_changes_nothing_and_says_so(cloud: CloudUnderTest) -> None:
     before = cloud.status
-    start = time.monotonic()
-    answer = cloud.json("up")
-    assert answer["changed"] == []
-    assert time.monotonic() - start < 20
+    assert cloud.json("up")["changed"] == []
     assert cloud.status == before
     assert "nothing had to change" in cloud.pileus("up").stdout
 
