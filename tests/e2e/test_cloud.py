@@ -246,7 +246,7 @@ def test_no_secret_is_in_an_argument_a_journal_or_a_log(cloud: CloudUnderTest) -
 
 
 def test_nothing_simulated_left_the_host(cloud: CloudUnderTest) -> None:
-    """Counted from before the first `up` of the suite; it can fail: see tests/netns/test_host_guard.py."""
+    """Counted since before the first `up`; that it can fail: tests/netns/test_host_guard.py."""
     cloud.internet("ping", "-c", "1", "-W", "1", "1.1.1.1", check=False)
     cloud.controller("ping", "-c", "1", "-W", "1", "1.1.1.1", check=False)
     seen = rules.read("inet", "pileus_test_uplink")
