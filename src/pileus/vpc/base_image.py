@@ -204,6 +204,7 @@ def build_base(target: Path, *, log: Path) -> None:
             f"--include={','.join(PACKAGES)}",
             *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
             '--aptopt=Acquire::Languages "none"',
+            '--aptopt=Acquire::Retries "5"',
             '--aptopt=APT::Install-Recommends "false"',
             SUITE,
             str(partial),
