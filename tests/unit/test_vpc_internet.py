@@ -55,9 +55,9 @@ def test_routes_of_the_host_are_networks_in_use() -> None:
         {"dst": "172.17.0.0/16", "dev": "docker0"},
         {"type": "local", "dst": "198.51.100.9", "dev": "eth1"},
         {"type": "broadcast", "dst": "172.17.255.255", "dev": "docker0"},
-        {"type": "unreachable", "dst": "203.0.113.0/24"},
+        {"type": "unreachable", "dst": "198.19.255.0/24"},
     ]
-    found = networks("172.17.0.0/16", "198.51.100.9/32", "172.17.255.255/32", "203.0.113.0/24")
+    found = networks("172.17.0.0/16", "198.51.100.9/32", "172.17.255.255/32", "198.19.255.0/24")
     assert networks_in(listing) == found
     assert choose_pool(networks_in(listing)) == POOLS[2]
 

@@ -39,7 +39,7 @@ NAMES: Mapping[str, IPv4Address] = {
 
 POOLS = tuple(
     IPv4Network(text)
-    for text in ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24", "198.19.255.0/24")
+    for text in ("198.51.100.0/24", "198.19.255.0/24", "192.0.2.0/24", "203.0.113.0/24")
 )
 """Candidates for Elastic IPs: ranges for documentation and benchmarks (RFC 5737, RFC 2544)."""
 
