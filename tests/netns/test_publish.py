@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from pileus.model.addresses import Socket
-from pileus.model.tenant import Published
+from pileus.model.publishing import Published
 from pileus.system import netns, process
 from pileus.system.process import Done
 from pileus.uplink import publish, source_guard

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 from pileus.model.addresses import Socket
-from pileus.model.tenant import ANYWHERE, Published
+from pileus.model.publishing import Published
+from pileus.model.tenant import ANYWHERE
 from pileus.model.underlay import Permission, WantedUnderlay
 from pileus.plan.wanted import Caller, monthly_dollars, wanted_underlay
 from pileus.spec import Spec, load, loads

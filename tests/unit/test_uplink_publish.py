@@ -10,7 +10,7 @@ import pytest
 
 from pileus.model.addresses import Socket
 from pileus.model.errors import Fault, Refused
-from pileus.model.tenant import Published
+from pileus.model.publishing import Published
 from pileus.system.process import Done
 from pileus.uplink import publish
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pileus.api import images, preflight
 from pileus.model.errors import Refused, UserError
+from pileus.model.publishing import Published
 from pileus.model.report import Progress, Stage
-from pileus.model.tenant import Published
 from pileus.model.underlay import Node, ObservedUnderlay, WantedUnderlay
 from pileus.model.underlay_steps import Step
 from pileus.plan.underlay import plan_removal, plan_underlay

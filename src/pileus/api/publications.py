@@ -12,8 +12,7 @@ from typing import Any
 
 from pileus.model.addresses import Socket
 from pileus.model.errors import Refused
-from pileus.model.publishing import Publication
-from pileus.model.tenant import Published
+from pileus.model.publishing import Publication, Published
 from pileus.spec import Server, Spec
 
 Pair = tuple[str, Publication]
@@ -35,8 +34,8 @@ class Record:
     def document(self) -> dict[str, Any]:
         """For the workspace's wanted.json."""
         return {
-            "published": [f"{name} {port}" for name, port in sorted(self.added)],
-            "unpublished": [f"{name} {port}" for name, port in sorted(self.removed)],
+            "published": sorted(f"{name} {port}" for name, port in self.added),
+            "unpublished": sorted(f"{name} {port}" for name, port in self.removed),
         }
 
     def publish(self, pair: Pair, spec: Spec) -> Record:
@@ -70,7 +69,7 @@ def published(spec: Spec, record: Record) -> frozenset[Published]:
     """The published ports with their addresses. Raises Refused when two want the same port."""
     servers = {server.name: server for server in spec.servers}
     found: dict[tuple[str, int], Published] = {}
-    for name, port in sorted(wanted_pairs(spec, record)):
+    for name, port in sorted(wanted_pairs(spec, record), key=str):
         item = _resolve(spec, servers[name], port)
         other = found.setdefault((port.protocol, port.port), item)
         if other != item:

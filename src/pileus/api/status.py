@@ -10,6 +10,7 @@ from pileus.api.environment import Cloud
 from pileus.api.publications import Record, published
 from pileus.model.addresses import Socket
 from pileus.model.errors import PileusError
+from pileus.model.publishing import Published
 from pileus.model.status import (
     NicStatus,
     NodeStatus,
@@ -21,7 +22,7 @@ from pileus.model.status import (
     Status,
     UnderlayStatus,
 )
-from pileus.model.tenant import ObservedOpenStack, Published
+from pileus.model.tenant import ObservedOpenStack
 from pileus.model.underlay import ROLES, Nic, Node
 from pileus.openstack import observe
 from pileus.spec import ROUTER, Server, Spec

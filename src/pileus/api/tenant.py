@@ -9,13 +9,13 @@ from pileus.api.environment import Cloud
 from pileus.model.addresses import Identity, subnet_router
 from pileus.model.errors import Fault, Refused
 from pileus.model.node import Login
+from pileus.model.publishing import Published
 from pileus.model.report import Stage
 from pileus.model.tenant import (
     ANYWHERE,
     SSH_AND_PING,
     ObservedOpenStack,
     ObservedRouter,
-    Published,
     WantedNetwork,
     WantedOpenStack,
     WantedProvider,

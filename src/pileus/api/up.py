@@ -16,9 +16,10 @@ from pileus.api.publications import Record, published
 from pileus.api.status import look
 from pileus.model.errors import Fault
 from pileus.model.node import Login
+from pileus.model.publishing import Published
 from pileus.model.report import Progress
 from pileus.model.status import Check, UpResult
-from pileus.model.tenant import ObservedRouter, Published
+from pileus.model.tenant import ObservedRouter
 from pileus.model.underlay import Node
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
-from pileus.model.addresses import Identity, Mac, Socket
+from pileus.model.addresses import Identity, Mac
 from pileus.model.underlay import Permission
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
@@ -177,15 +177,3 @@ class ObservedOpenStack:
     images: Mapping[str, str] = field(default_factory=dict)
     """Status of each image: active, queued, saving."""
     public_key: str | None = None
-
-
-@dataclass(frozen=True, order=True)
-class Published:
-    """A port of a registered address that is handed on to a server."""
-
-    protocol: Literal["tcp", "udp"]
-    registered: Socket
-    private: Socket
-
-    def __str__(self) -> str:
-        return f"{self.protocol} {self.registered} → {self.private}"

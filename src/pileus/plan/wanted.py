@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from pileus.model.tenant import ANYWHERE, Published
+from pileus.model.publishing import Published
+from pileus.model.tenant import ANYWHERE
 from pileus.model.underlay import Permission, WantedNic, WantedUnderlay
 from pileus.spec import Spec
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pileus.model.addresses import Socket
 from pileus.model.errors import CommandFailed, Fault, Refused
-from pileus.model.tenant import Published
+from pileus.model.publishing import Published
 from pileus.system.runner import Runner
 from pileus.uplink.namespace import list_table, on_node
 
