@@ -9,14 +9,8 @@ from ipaddress import IPv4Address
 
 from pileus.model.addresses import Mac
 from pileus.model.node import SECRET_NAMES, ControllerSettings, Secrets
-from pileus.node.settings import (
-    CONTROLLER,
-    NodeFile,
-    Probed,
-    controller_files,
-    ini,
-    rabbit_definitions,
-)
+from pileus.node.settings import NodeFile, Probed, controller_files, ini, rabbit_definitions
+from pileus.node.units import CONTROLLER
 
 SETTINGS = ControllerSettings(
     hostname="controller",

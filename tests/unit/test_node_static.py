@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import pileus.node
 from pileus.node.bake import image_key
-from pileus.node.settings import CONTROLLER
+from pileus.node.units import CONTROLLER
 
 STATIC = Path(pileus.node.__file__).parent / "files"
 UNITS = STATIC / "etc/systemd/system"
@@ -118,3 +119,19 @@ def test_the_nodes_tools_are_programs() -> None:
 def test_the_image_key_is_short_and_stable() -> None:
     assert re.fullmatch(r"[0-9a-f]{12}", image_key())
     assert image_key() == image_key()
+
+
+def test_the_l3_agent_keeps_port_forwardings_and_reads_its_own_extensions() -> None:
+    """In neutron.conf `[agent] extensions` would be read by the OVS agent too, which has none."""
+    neutron = parsed(STATIC / "etc/neutron/neutron.conf")
+    assert "port_forwarding" in neutron["DEFAULT"]["service_plugins"].split(",")
+    assert "extensions" not in neutron["agent"]
+    assert parsed(STATIC / "etc/neutron/l3_agent.ini")["agent"]["extensions"] == "port_forwarding"
+    assert "--config-file /etc/neutron/l3_agent.ini" in drop_in("neutron-l3-agent")
+
+
+def test_nobody_makes_a_router_that_cannot_work_behind_one_nic() -> None:
+    policy = yaml.safe_load((STATIC / "etc/neutron/policy.d/pileus.yaml").read_text())
+    for verb in ("create", "update"):
+        for kind in ("ha", "distributed"):
+            assert policy[f"{verb}_router:{kind}"] == "!"

@@ -18,8 +18,9 @@ PACKAGE = Path(__file__).parent
 def image_key() -> str:
     """A short name of what `build_base` and `bake` would make now: another content, another key."""
     digest = hashlib.sha256()
-    sources = [*PACKAGE.rglob("*"), PACKAGE.parent / "vpc/base_image.py"]
-    for path in sorted(p for p in sources if p.is_file() and "__pycache__" not in p.parts):
+    code = [PACKAGE / name for name in ("bake.py", "operations.py", "prepare.py", "units.py")]
+    files = (path for path in (PACKAGE / "files").rglob("*") if path.is_file())
+    for path in sorted([*code, *files, PACKAGE.parent / "vpc/base_image.py"]):
         digest.update(str(path.relative_to(PACKAGE.parent)).encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]

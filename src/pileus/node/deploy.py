@@ -20,7 +20,8 @@ from pyinfra.api.deploy import add_deploy
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operations import run_ops
 
-from pileus.node import operations
+from pileus.node.controller import controller
+from pileus.node.prepare import prepare
 from pileus.node.settings import NodeFile
 
 
@@ -33,12 +34,12 @@ def main() -> int:
     try:
         connect_all(state)
         if job["deploy"] == "prepare":
-            add_deploy(state, operations.prepare, job["stamp"], job["user"])
+            add_deploy(state, prepare, job["stamp"], job["user"])
         else:
             wanted = [
                 NodeFile(**{**file, "readers": tuple(file["readers"])}) for file in job["files"]
             ]
-            add_deploy(state, operations.controller, wanted, job["user"])
+            add_deploy(state, controller, wanted, job["user"])
         run_ops(state)
     except PyinfraError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

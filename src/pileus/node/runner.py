@@ -52,6 +52,7 @@ def run(job: Mapping[str, Any], *, log: Path) -> NodeReport:
             timeout=PREPARE_SECONDS,
             env={"PYTHONPATH": str(PACKAGES), "PYTHONUNBUFFERED": "1"},
             log=log,
+            tied=True,
         )
         answer = json.loads(result.read_text())
     return NodeReport(changed=tuple(answer["changed"]), unchanged=answer["unchanged"])

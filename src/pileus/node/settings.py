@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pileus.model.node import ControllerSettings, Secrets
+from pileus.node.units import NEUTRON, NOVA
 
 Datapath = Literal["system", "netdev"]
 Emulator = Literal["kvm", "qemu"]
@@ -24,18 +25,6 @@ NODE_SECRETS = (
     "neutron_service",
 )
 """What the node's own tools need; databases and Keystone's keys need no secret of ours."""
-
-NOVA = ("nova-api", "nova-api-metadata", "nova-conductor", "nova-scheduler", "nova-compute")
-NEUTRON = (
-    "neutron-api",
-    "neutron-rpc-server",
-    "neutron-openvswitch-agent",
-    "neutron-l3-agent",
-    "neutron-dhcp-agent",
-    "neutron-metadata-agent",
-)
-CONTROLLER = ("keystone", "placement-api", "glance-api", *NOVA, *NEUTRON)
-"""The units of an all-in-one controller."""
 
 
 @dataclass(frozen=True)

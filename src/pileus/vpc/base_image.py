@@ -212,6 +212,7 @@ def build_base(target: Path, *, log: Path) -> None:
         ],
         timeout=900,
         log=log,
+        tied=True,
     )
     _settle(partial)
     partial.rename(target)
