@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 
-class Code(StrEnum):
-    """Reasons for a drop. The family names the part that drops: UNDERLAY is the cloud below."""
+class Code(str, Enum):  # noqa: UP042 - StrEnum is not in Python 3.9, which nodes may have
+    """Reasons for a drop, and two that are counted without one.
+
+    The family names the part that drops: UNDERLAY is the cloud below, UPLINK what stands between
+    it and the tenants' routers.
+    """
 
     SOURCE_MAC = "UNDERLAY_SOURCE_MAC_UNREGISTERED"
     SOURCE_IP = "UNDERLAY_SOURCE_IP_UNREGISTERED"
@@ -23,6 +27,31 @@ class Code(StrEnum):
     INVALID = "UNDERLAY_CONNECTION_INVALID"
     ROUTER_SILENT = "UNDERLAY_ROUTER_NOT_ADDRESSED"
 
+    UPLINK_VLAN = "UPLINK_VLAN"
+    UPLINK_IPV6 = "UPLINK_IPV6"
+    UPLINK_NOT_CARRIED = "UPLINK_NOT_CARRIED"
+    UPLINK_LINK_LOCAL = "UPLINK_LINK_LOCAL"
+    UPLINK_DHCP = "UPLINK_DHCP"
+    UPLINK_MULTICAST = "UPLINK_MULTICAST"
+    UPLINK_SOURCE_MAC = "UPLINK_SOURCE_MAC"
+    UPLINK_SOURCE_IP = "UPLINK_SOURCE_UNREGISTERED"
+    UPLINK_DESTINATION_IP = "UPLINK_DESTINATION_UNREGISTERED"
+    UPLINK_STAYS_INSIDE = "UPLINK_STAYS_INSIDE"
+    UPLINK_ARP_PROBE = "UPLINK_ARP_PROBE"
+    UPLINK_ARP_SENDER = "UPLINK_ARP_SENDER_UNREGISTERED"
+    UPLINK_ARP_NOT_OURS = "UPLINK_ARP_NOT_OURS"
+    UPLINK_ARP_NOT_ASKED = "UPLINK_ARP_NOT_ASKED"
+    UPLINK_CLAIMED_TWICE = "UPLINK_ADDRESS_CLAIMED_TWICE"
+    UPLINK_RESOLVED = "UPLINK_RESOLVED"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    @property
+    def family(self) -> str:
+        """The part that drops: UNDERLAY or UPLINK."""
+        return self.value.partition("_")[0]
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -35,6 +64,8 @@ class Explanation:
 
 _SOURCE_CHECK = "the cloud's source check at the NIC"
 _VPC = "the cloud's own network"
+_PIPELINE = "the uplink's pipeline on the provider NIC"
+_COUNTED = "nobody: the uplink's pipeline counts it and lets it pass"
 
 EXPLANATIONS: dict[Code, Explanation] = {
     Code.SOURCE_MAC: Explanation(
@@ -103,6 +134,89 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "the VPC's router",
         "The packet is addressed to the VPC's router, which serves DHCP, DNS and metadata only.",
         "test reachability with a host, not with the router's address",
+    ),
+    Code.UPLINK_VLAN: Explanation(
+        _PIPELINE,
+        "The frame carries a VLAN tag.",
+        "make the provider network a flat one; the cloud below carries no tags",
+    ),
+    Code.UPLINK_IPV6: Explanation(
+        _PIPELINE,
+        "The frame is IPv6, whose neighbour discovery cannot be translated here.",
+        "harmless when it is a device announcing itself; use IPv4 on the provider network",
+    ),
+    Code.UPLINK_NOT_CARRIED: Explanation(
+        _PIPELINE,
+        "The frame is neither well-formed IPv4 nor an ARP request or reply for IPv4.",
+        "the cloud below carries unicast IPv4 only; tunnel anything else",
+    ),
+    Code.UPLINK_LINK_LOCAL: Explanation(
+        _PIPELINE,
+        "The frame is to, from or asks for 169.254.0.0/16, where the cloud's services of this "
+        "machine live.",
+        "nothing behind the NIC may reach them; servers have OpenStack's own metadata service",
+    ),
+    Code.UPLINK_DHCP: Explanation(
+        _PIPELINE,
+        "The packet is DHCP, a question or an answer.",
+        "no DHCP on the provider network: the cloud below would offer the NIC's own address",
+    ),
+    Code.UPLINK_MULTICAST: Explanation(
+        _PIPELINE,
+        "The packet is broadcast or multicast.",
+        "harmless for IGMP; the cloud below carries unicast only",
+    ),
+    Code.UPLINK_SOURCE_MAC: Explanation(
+        _PIPELINE,
+        "The sender's MAC is not the NIC's own, and `uplink: mac-clone` translates none.",
+        "give the router's gateway the NIC's MAC (`pileus up` does), or use `uplink: mac-nat`",
+    ),
+    Code.UPLINK_SOURCE_IP: Explanation(
+        _PIPELINE,
+        "The packet's source address is not registered on the NIC.",
+        "register it (`pileus floating-ip add`), or send from a registered address",
+    ),
+    Code.UPLINK_DESTINATION_IP: Explanation(
+        _PIPELINE,
+        "The packet came from the cloud for an address that is not registered on the NIC.",
+        "register the address, or wait until the node has seen it in its metadata",
+    ),
+    Code.UPLINK_STAYS_INSIDE: Explanation(
+        _PIPELINE,
+        "Both ends are behind this NIC, so the frame has nothing to do outside.",
+        "harmless: the inner side delivers it; announcements of an address end here too",
+    ),
+    Code.UPLINK_ARP_PROBE: Explanation(
+        _PIPELINE,
+        "An ARP question without a sender's address: a probe before an address is used, or the "
+        "resolver looking for who has one.",
+        "harmless: the inner side answers it",
+    ),
+    Code.UPLINK_ARP_SENDER: Explanation(
+        _PIPELINE,
+        "An ARP packet names a sender whose address is not registered on the NIC.",
+        "register the address, or take it off the device behind the NIC",
+    ),
+    Code.UPLINK_ARP_NOT_OURS: Explanation(
+        _PIPELINE,
+        "ARP from the cloud that concerns no registered address, or whose sender claims one.",
+        "harmless when rare; otherwise look for a machine outside that uses a registered address",
+    ),
+    Code.UPLINK_ARP_NOT_ASKED: Explanation(
+        _PIPELINE,
+        "An ARP answer from the cloud for an address behind which nobody has spoken yet.",
+        "harmless: who asks again is known by then",
+    ),
+    Code.UPLINK_CLAIMED_TWICE: Explanation(
+        _COUNTED,
+        "A registered address was claimed by another MAC within a minute of the last one.",
+        "once for each address that moves is normal; more means two devices share the address",
+    ),
+    Code.UPLINK_RESOLVED: Explanation(
+        _COUNTED,
+        "Traffic for a registered address behind which nobody has spoken yet; the inner side was "
+        "asked who has it.",
+        "normal after a start; when it keeps rising, no device has that address",
     ),
 }
 
