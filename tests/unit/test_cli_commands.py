@@ -156,11 +156,11 @@ def test_a_wrong_file_is_told_whole_and_nothing_is_called_or_written(
     run: Run, answers: Answers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = answers("up", None)
-    (tmp_path / "pileus.yaml").write_text("cloud: X\nfloating_ips: 1\n")
+    (tmp_path / "pileus.yaml").write_text("cloud: X\nfloating_ips: 999\n")
     assert run("up") == 1
     said = capsys.readouterr().err
     assert "pileus.yaml:1: `X` cannot be a name\n  hint: " in said
-    assert "pileus.yaml:2: floating IPs cannot work" in said
+    assert "pileus.yaml:2: 999 floating IPs do not fit" in said
     assert "error: 2 problems in the configuration\nhint: " in said
     assert not calls
     assert not (tmp_path / "state").exists()

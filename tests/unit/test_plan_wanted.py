@@ -68,3 +68,21 @@ def test_kvm_is_asked_for_unless_emulation_is_chosen() -> None:
 
 def test_two_public_addresses_cost_seven_dollars_thirty_a_month() -> None:
     assert round(monthly_dollars(wanted(load(None))), 2) == 7.30
+
+
+def test_floating_addresses_follow_the_routers_each_with_an_elastic_ip() -> None:
+    more = [PROVIDER + 2, PROVIDER + 1]
+    target = wanted_underlay(load(None), CALLER, (), "image", more)
+    assert target.nics[1].addresses == (PROVIDER, PROVIDER + 1, PROVIDER + 2)
+    assert target.elastic_ips == {MANAGEMENT, PROVIDER, *more}
+    assert round(monthly_dollars(target), 2) == 14.60
+
+
+def test_with_floating_addresses_openstacks_security_groups_are_the_filter() -> None:
+    management, provider = wanted_underlay(load(None), CALLER, (SSH,), "image", [PROVIDER + 1]).nics
+    assert provider.ingress == {
+        Permission("tcp", (0, 65535), ANYWHERE),
+        Permission("udp", (0, 65535), ANYWHERE),
+        Permission("icmp", None, ANYWHERE),
+    }
+    assert management.ingress == wanted(load(None)).nics[0].ingress

@@ -14,6 +14,9 @@ from pileus.model.errors import InvalidSpec, Problem, UserError
 from pileus.model.publishing import Publication
 from pileus.spec import Spec, load, loads, warnings
 
+CLONE = "uplink: mac-clone\n"
+AT = "172.16.20.103"
+
 
 def problems(text: str) -> tuple[Problem, ...]:
     with pytest.raises(InvalidSpec) as raised:
@@ -51,7 +54,7 @@ def test_without_a_file_the_cloud_is_the_guides() -> None:
     )
     assert [str(end) for end in below.allocation_pool] == ["172.16.20.100", "172.16.20.250"]
     assert (below.instance_type, below.root_disk_gib) == ("m5.xlarge", 20)
-    assert (spec.uplink, spec.floating_ips) == ("mac-clone", 0)
+    assert (spec.uplink, spec.floating_ips) == ("mac-nat", 0)
     assert [(n.name, str(n.cidr)) for n in spec.networks] == [("private", "192.168.20.0/24")]
     (web,) = spec.servers
     assert (web.name, web.network, str(web.fixed_ip)) == ("web", "private", "192.168.20.5")
@@ -90,6 +93,7 @@ def test_servers_without_an_address_get_the_first_free_ones() -> None:
 def test_all_problems_come_at_once_each_with_its_line_and_a_hint() -> None:
     text = """\
 cloud: Demo_1
+uplink: mac-clone
 underlay:
   colour: blue
   management_address: 172.16.10.3
@@ -102,7 +106,7 @@ servers:
 """
     found = problems(text)
     assert [problem.where for problem in found] == [
-        f"pileus.yaml:{line}" for line in (1, 3, 4, 5, 7, 9, 10)
+        f"pileus.yaml:{line}" for line in (1, 4, 5, 6, 8, 10, 11)
     ]
     for problem, words in zip(
         found,
@@ -135,9 +139,11 @@ servers:
         ("networks: [{name: a}]\nservers: []", 1, "`cidr` is missing", "add `cidr"),
         ("floating_ips: some", 1, "not a whole number", "20"),
         ("floating_ips: -1", 1, "too small", "0"),
-        ("floating_ips: 2", 1, "floating IPs cannot work with `uplink: mac-clone`", "publish"),
-        ("uplink: mac-nat", 1, "not built yet", "mac-clone"),
-        ("uplink: mac", 1, "`mac` is not known", "'mac-clone' or 'mac-nat'"),
+        (f"{CLONE}floating_ips: 2", 2, "floating IPs cannot work with", "publish ports instead"),
+        (f"{CLONE}floating_ips: 2", 2, "with `uplink: mac-clone`", "set `uplink: mac-nat`, or"),
+        ("floating_ips: 251", 1, "do not fit into the provider subnet", "at most 250"),
+        ("underlay: {provider: 172.16.20.0/28}\nfloating_ips: 11", 2, "room for 10", "larger"),
+        ("uplink: mac", 1, "`mac` is not known", "'mac-nat' or 'mac-clone'"),
         ("underlay: {kind: openstack}", 1, "not built yet", "kind: aws"),
         ("underlay: {endpoint: aws}", 1, "not built yet", "simulated"),
         ("openstack: {network_driver: ovn}", 1, "not built yet", "ovs"),
@@ -157,14 +163,20 @@ servers:
         ("underlay: {management_address: 172.16.10.255}", 1, "AWS keeps", "172.16.10.4 to"),
         ("underlay: {registered_address: here}", 1, "not an IPv4 address", "172.16.20.101"),
         (
-            "underlay: {registered_address: 172.16.20.99}",
-            1,
+            f"{CLONE}underlay: {{registered_address: 172.16.20.99}}",
+            2,
             "outside the allocation pool",
             "covers",
         ),
         ("underlay: {allocation_pool: 172.16.20.100}", 1, "not a range", "172.16.20.250"),
         ("underlay: {allocation_pool: 172.16.20.9-172.16.20.8}", 1, "ends before", "lower"),
-        ("underlay: {allocation_pool: 172.16.20.2-172.16.20.250}", 1, "AWS keeps", ".4 to"),
+        (f"{CLONE}underlay: {{allocation_pool: 172.16.20.2-172.16.20.250}}", 2, "AWS keeps", ".4"),
+        (
+            "underlay:\n  allocation_pool: 172.16.20.100-172.16.20.250",
+            2,
+            "`allocation_pool` is for `uplink: mac-clone`",
+            "set `floating_ips` to how many",
+        ),
         ("networks: [{name: private, cidr: 10.0.0.0/30}]\nservers: []", 1, "too small", "/29"),
         ("networks: [{name: private, cidr: 224.0.0.0/24}]", 1, "hosts cannot use", "private"),
         ("networks: [{name: private, cidr: 169.254.1.0/24}]", 1, "hosts cannot use", "private"),
@@ -181,6 +193,17 @@ servers:
         ("servers: [{name: a, publish: ['0:22']}]", 1, "0 is not a port", "522:22"),
         ("servers: [{name: a, publish: ['22:65536']}]", 1, "65536 is not a port", "522:22"),
         ("servers: [{name: a, publish: ['1:1', '1:2']}]", 1, "published twice", "another port"),
+        (
+            f"servers: [{{name: a, publish: [{AT}:1:1, {AT}:1:2]}}]",
+            1,
+            f"of {AT} is publ",
+            "another",
+        ),
+        (f"{CLONE}servers: [{{name: a, publish: [{AT}:1:1]}}]", 2, "cannot be publ", "leave"),
+        ("servers: [{name: a, publish: ['172.16.20.101:1:1']}]", 1, "the router's own", "leave"),
+        ("servers: [{name: a, publish: ['172.16.10.9:1:1']}]", 1, "outside its subnet", "20.0/24"),
+        ("servers: [{name: a, publish: ['172.16.20.3:1:1']}]", 1, "AWS keeps", "172.16.20.4 to"),
+        ("servers: [{name: a, publish: ['172.16.20:1:1']}]", 1, "4 octets", "522:22"),
         ("underlay: {allow_from: [1.2.3.4/8]}", 1, "bits set behind", "1.2.3.4/32"),
     ],
 )
@@ -197,6 +220,19 @@ def test_two_servers_cannot_have_one_address() -> None:
     )
     assert "pileus.yaml:3" in told
     assert "`a` and `b` both have 192.168.20.9" in told
+
+
+def test_a_port_is_published_once_for_each_address() -> None:
+    spec = read(f"servers: [{{name: a, publish: [522:22, {AT}:522:22, 172.16.20.104:522:22]}}]")
+    assert [str(port.address) for port in spec.servers[0].publish] == ["None", AT, "172.16.20.104"]
+
+
+def test_what_a_mode_forbids_is_not_said_while_the_mode_is_not_known() -> None:
+    told = only(f"uplink: mac\nfloating_ips: 2\nservers: [{{name: a, publish: [{AT}:1:1]}}]")
+    assert "`mac` is not known" in told
+    assert (
+        "outside its subnet" in problems("servers: [{name: a, publish: ['10.0.0.1:1:1']}]")[0].what
+    )
 
 
 def test_a_network_can_run_out_of_addresses() -> None:

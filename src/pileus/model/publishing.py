@@ -36,7 +36,7 @@ class Publication:
         """
         match = _FORM.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is not PORT:SERVER_PORT")
+            raise ValueError(f"{text!r} is not PORT:SERVER_PORT or ADDRESS:PORT:SERVER_PORT")
         port, target = int(match["port"]), int(match["target"])
         for number in (port, target):
             if number not in PORTS:

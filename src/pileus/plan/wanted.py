@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -23,6 +23,15 @@ API_PORTS = {
 }
 """What users reach on the management NIC, from `allow_from` only."""
 
+EVERYTHING = frozenset(
+    {
+        Permission("tcp", (0, 65535), ANYWHERE),
+        Permission("udp", (0, 65535), ANYWHERE),
+        Permission("icmp", None, ANYWHERE),
+    }
+)
+"""All that Neutron's security groups can let in to a server in turn, whatever they are set to."""
+
 ELASTIC_IP_DOLLARS = 0.005
 """An hour, for each public IPv4 address, attached or not. [AWS, since 2024-02-01]"""
 HOURS_A_MONTH = 730
@@ -37,15 +46,25 @@ class Caller:
 
 
 def wanted_underlay(
-    spec: Spec, caller: Caller, published: Iterable[Published], image_name: str
+    spec: Spec,
+    caller: Caller,
+    published: Iterable[Published],
+    image_name: str,
+    floating: Collection[IPv4Address] = (),
 ) -> WantedUnderlay:
-    """The environment for mac-clone: two NICs with one registered address each.
+    """Two NICs: the router's registered address and the floating ones are on the provider NIC.
 
-    Without `allow_from` the management NIC lets in the caller's own address alone. Published ports
-    are open to everyone: that is what publishing means.
+    Each registered address has an Elastic IP. Without `allow_from` the management NIC lets in the
+    caller's own address alone. Published ports are open to everyone: that is what publishing means.
+
+    With floating addresses, everything is let in to the provider NIC: users make floating IPs and
+    open ports by plain OpenStack calls that the cloud below does not hear of, so there OpenStack's
+    security groups are the filter of each server. Nothing of the machine itself listens on that
+    NIC. Without any, it stays closed but for published ports.
     """
     under = spec.underlay
     sources = under.allow_from or (IPv4Network(caller.address),)
+    registered = (under.registered_address, *sorted(floating))
     return WantedUnderlay(
         cloud=spec.cloud,
         vpc=under.vpc,
@@ -59,15 +78,15 @@ def wanted_underlay(
             WantedNic(
                 "provider",
                 under.provider,
-                (under.registered_address,),
-                frozenset(_provider(published)),
+                registered,
+                EVERYTHING if floating else frozenset(_provider(published)),
             ),
         ),
         instance_type=under.instance_type,
         root_gib=under.root_disk_gib,
         public_key=caller.public_key,
         image_name=image_name,
-        elastic_ips=frozenset({under.management_address, under.registered_address}),
+        elastic_ips=frozenset({under.management_address, *registered}),
         nested_virtualization=spec.openstack.hypervisor != "qemu",
     )
 

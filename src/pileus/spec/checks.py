@@ -36,6 +36,7 @@ class Finding:
 def findings(spec: Spec) -> Iterator[Finding]:
     """Everything wrong in a spec whose single values are right."""
     yield from _not_built(spec)
+    yield from _uplink(spec)
     yield from _sizes(spec)
     yield from _subnets(spec)
     yield from _addresses(spec)
@@ -77,17 +78,38 @@ def _not_built(spec: Spec) -> Iterator[Finding]:
             f"OpenStack {spec.openstack.release} is not supported",
             f"supported: {', '.join(RELEASES)}",
         )
-    if spec.uplink != "mac-clone":
+
+
+def _uplink(spec: Spec) -> Iterator[Finding]:
+    provider, pool = ("underlay", "provider"), ("underlay", "allocation_pool")
+    registered = ("underlay", "registered_address")
+    if spec.uplink == "mac-clone":
+        if spec.floating_ips:
+            yield Finding(
+                ("floating_ips",),
+                "floating IPs cannot work with `uplink: mac-clone`: the cloud below knows one "
+                "address of the provider NIC, and drops what leaves from any other",
+                "set `uplink: mac-nat`, or write `floating_ips: 0` and publish ports instead",
+                about=(("uplink",),),
+            )
+        return
+    if "allocation_pool" in spec.underlay.model_fields_set:
         yield Finding(
-            ("uplink",), "`uplink: mac-nat` is not built yet", "write `uplink: mac-clone`"
+            pool,
+            "`allocation_pool` is for `uplink: mac-clone`; with mac-nat Neutron gives out exactly "
+            "the addresses that are registered",
+            "remove it and set `floating_ips` to how many are wanted, or set `uplink: mac-clone`",
+            about=(("uplink",),),
         )
-    elif spec.floating_ips:
+    subnet = spec.underlay.provider
+    room = subnet.num_addresses - len(reserved_addresses(subnet)) - 1
+    if spec.floating_ips > room and subnet.prefixlen <= SMALLEST_SUBNET:
         yield Finding(
             ("floating_ips",),
-            "floating IPs cannot work with `uplink: mac-clone`: the cloud below knows one address "
-            "of the provider NIC, and drops what leaves from any other",
-            "write `floating_ips: 0` and publish ports instead",
-            about=(("uplink",),),
+            f"{spec.floating_ips} floating IPs do not fit into the provider subnet {subnet}, which "
+            f"has room for {room} beside the router's address",
+            f"at most {room}, or choose a larger provider subnet",
+            about=(("uplink",), provider, registered),
         )
 
 
@@ -172,6 +194,8 @@ def _addresses(spec: Spec) -> Iterator[Finding]:
         underlay.provider,
         about=provider,
     )
+    if spec.uplink != "mac-clone":
+        return
     ends = [
         finding
         for end in (first, last)
@@ -184,7 +208,7 @@ def _addresses(spec: Spec) -> Iterator[Finding]:
             f"the registered address {underlay.registered_address} is outside the allocation "
             f"pool {first}-{last}",
             "choose a pool that covers it: the router's gateway is given an address of the pool",
-            about=(pool, provider),
+            about=(pool, provider, ("uplink",)),
         )
 
 
@@ -304,18 +328,43 @@ def kept_by_neutron(network: IPv4Network) -> frozenset[IPv4Address]:
 
 
 def _published(spec: Spec) -> Iterator[Finding]:
-    seen: dict[tuple[str, int], tuple[Path, str]] = {}
+    seen: dict[tuple[IPv4Address | None, str, int], tuple[Path, str]] = {}
     for position, server in enumerate(spec.servers):
         for index, publication in enumerate(server.publish):
             path: Path = ("servers", position, "publish", index)
-            key = (publication.protocol, publication.port)
+            if publication.address is not None:
+                yield from _published_address(path, publication.address, spec)
+            key = (publication.address, publication.protocol, publication.port)
             if key in seen:
                 first, owner = seen[key]
+                at = f" of {publication.address}" if publication.address else ""
                 yield Finding(
                     path,
-                    f"port {publication.port}/{publication.protocol} is published twice, "
+                    f"port {publication.port}/{publication.protocol}{at} is published twice, "
                     f"by `{owner}` and by `{server.name}`",
                     "choose another port for one of them",
                     about=(first,),
                 )
             seen.setdefault(key, (path, server.name))
+
+
+def _published_address(path: Path, address: IPv4Address, spec: Spec) -> Iterator[Finding]:
+    """What can be said of it from the file; commands add floating addresses beside those of it."""
+    registered = ("underlay", "registered_address")
+    if spec.uplink == "mac-clone":
+        yield Finding(
+            path,
+            f"{address} cannot be published on: with `uplink: mac-clone` there is one address, "
+            "the router's",
+            "leave the address out, as in 522:22, or set `uplink: mac-nat` and `floating_ips`",
+            about=(("uplink",),),
+        )
+    elif address == spec.underlay.registered_address:
+        yield Finding(
+            path,
+            f"{address} is the router's own address, not a floating one",
+            "leave the address out, as in 522:22",
+            about=(("underlay", "provider"), registered),
+        )
+    else:
+        yield from _usable(path, address, spec.underlay.provider, about=("underlay", "provider"))

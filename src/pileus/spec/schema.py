@@ -159,8 +159,9 @@ class Underlay(_Section):
     )
     allocation_pool: Pool = Field(
         default_factory=_allocation_pool,
-        description="First and last address that Neutron may give out on the provider network, "
-        "as `FIRST-LAST`; it covers the registered address. Default: .100 to .250.",
+        description="With `mac-clone` only: first and last address that Neutron may give out on "
+        "the provider network, as `FIRST-LAST`; it covers the registered address. Default: .100 "
+        "to .250. With `mac-nat` Neutron gives out exactly the registered addresses.",
     )
     instance_type: Annotated[
         str, _matching(_INSTANCE_TYPE, "an instance type", "write it as m5.xlarge")
@@ -215,8 +216,9 @@ class Server(_Section):
     )
     publish: tuple[Publish, ...] = Field(
         default=(),
-        description="Ports of the provider NIC's Elastic IP that lead to the server, as "
-        "`PORT:SERVER_PORT`, with `/udp` behind it for UDP.",
+        description="Ports of the router's Elastic IP that lead to the server, as "
+        "`PORT:SERVER_PORT`, with `/udp` behind it for UDP. With `mac-nat`, "
+        "`ADDRESS:PORT:SERVER_PORT` names a floating address instead, by its registered address.",
     )
 
 
@@ -230,16 +232,18 @@ class Spec(_Section):
     )
     underlay: Underlay = Field(default_factory=Underlay, description="The cloud below.")
     openstack: OpenStack = Field(default_factory=OpenStack, description="The OpenStack on it.")
-    uplink: Literal["mac-clone", "mac-nat"] = Field(
-        default="mac-clone",
-        description="How the cloud above is someone the cloud below knows. `mac-clone`: the "
-        "router's gateway has the provider NIC's registered address and MAC; ports are published "
-        "on it. `mac-nat` is not built yet.",
+    uplink: Literal["mac-nat", "mac-clone"] = Field(
+        default="mac-nat",
+        description="How the cloud above is someone the cloud below knows. `mac-nat`: the "
+        "provider NIC translates every MAC behind it to its own, for any number of registered "
+        "addresses: several routers, and floating IPs. `mac-clone`: the one router's gateway has "
+        "the NIC's registered address and MAC; ports are published on it.",
     )
     floating_ips: int = Field(
         default=0,
         ge=0,
-        description="Number of floating IPs. Refused with `mac-clone`, which has only one address.",
+        description="Number of floating IPs: addresses registered beside the router's, each with "
+        "an Elastic IP of its own. Refused with `mac-clone`, which has only one address.",
     )
     networks: tuple[TenantNetwork, ...] = Field(
         default=(TenantNetwork(name="private", cidr=IPv4Network("192.168.20.0/24")),),
