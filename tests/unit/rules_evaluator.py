@@ -92,6 +92,7 @@ class Walk:
     def _goes_on(self, statement: object) -> bool:
         match statement:
             case Match(field_, value, negate):
+                assert isinstance(field_, Field)
                 if field_ not in self._packet:
                     return False
                 return self._has(self._packet[field_], value) is not negate

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Code(str, Enum):  # noqa: UP042 - StrEnum is not in Python 3.9, which nodes may have
+class Code(str, Enum):
     """Reasons for a drop, and two that are counted without one.
 
     The family names the part that drops: UNDERLAY is the cloud below, UPLINK what stands between

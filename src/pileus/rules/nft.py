@@ -5,9 +5,10 @@ Written for nft 1.0.6 (Debian 12) and 1.1 (Debian 13). `destroy` needs 1.0.7 and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
+from typing import Any
 
 from pileus.rules.ruleset import (
     Accept,
@@ -17,14 +18,18 @@ from pileus.rules.ruleset import (
     Count,
     Dispatch,
     Drop,
+    Dynamic,
     Field,
     Goto,
     Hook,
     Jump,
+    Key,
+    Learn,
     Lookup,
     Match,
     NamedMap,
     NamedSet,
+    Remember,
     Return,
     Rewrite,
     Rule,
@@ -69,13 +74,21 @@ def difference(wanted: Table, current: InKernel | None) -> list[str]:
     lines = [] if current else [f"add table {name}"]
     have = current or InKernel()
     lines += [f"add counter {name} {c}" for c in wanted.counters if c not in have.counters]
-    lines += [_declare_set(name, s) for s in wanted.sets if s.name not in have.sets]
-    lines += [_declare_map(name, m) for m in wanted.maps if m.name not in have.maps]
+    lines += [
+        f"add set {name} {named.name} {{ {_set_declaration(named)} }}"
+        for named in wanted.sets
+        if named.name not in have.sets
+    ]
+    lines += [
+        f"add map {name} {named.name} {{ {_map_declaration(named)} }}"
+        for named in wanted.maps
+        if named.name not in have.maps
+    ]
     lines += _chains(name, wanted, have)
     for named_set in wanted.sets:
-        lines += _set_elements(name, named_set, have.sets.get(named_set.name, frozenset()))
+        lines += _set_elements(wanted, named_set, have.sets.get(named_set.name, frozenset()))
     for named_map in wanted.maps:
-        lines += _map_elements(name, named_map, have.maps.get(named_map.name, {}))
+        lines += _map_elements(wanted, named_map, have.maps.get(named_map.name, {}))
     for chain in wanted.chains:
         # A chain that is made anew for its hook has lost its rules.
         kept = _same_hook(chain.hook, have.hooks.get(chain.name))
@@ -124,28 +137,53 @@ def _removals(name: str, wanted: Table, have: InKernel) -> list[str]:
     ]
 
 
-def _declare_set(name: str, named: NamedSet) -> str:
+def _set_declaration(named: NamedSet) -> str:
     flags = " flags interval;" if named.interval else ""
-    return f"add set {name} {named.name} {{ type {named.kind};{flags} }}"
+    return f"type {named.kind};{flags}{_dynamic(named.dynamic)}"
 
 
-def _declare_map(name: str, named: NamedMap) -> str:
-    return f"add map {name} {named.name} {{ type {named.key_kind} : {named.value_kind}; }}"
+def _map_declaration(named: NamedMap) -> str:
+    return f"type {named.key_kind} : {named.value_kind};{_dynamic(named.dynamic)}"
 
 
-def _set_elements(name: str, named: NamedSet, have: frozenset[str]) -> Iterator[str]:
+def _dynamic(dynamic: Dynamic | None) -> str:
+    if dynamic is None:
+        return ""
+    if dynamic.timeout is None:
+        return f" flags dynamic; size {dynamic.size};"
+    return f" flags dynamic,timeout; timeout {dynamic.timeout}s; size {dynamic.size};"
+
+
+def _set_elements(table: Table, named: NamedSet, have: frozenset[str]) -> Iterator[str]:
+    where = f"{table.family} {table.name} {named.name}"
+    if named.dynamic:
+        yield from _elements(where, _forgotten(table, named.dynamic, have), [])
+        return
     want = {atom_text(element) for element in named.elements}
-    yield from _elements(f"{name} {named.name}", sorted(have - want), sorted(want - have))
+    yield from _elements(where, sorted(have - want), sorted(want - have))
 
 
-def _map_elements(name: str, named: NamedMap, have: Mapping[str, str]) -> Iterator[str]:
+def _map_elements(table: Table, named: NamedMap, have: Mapping[str, str]) -> Iterator[str]:
+    where = f"{table.family} {table.name} {named.name}"
+    if named.dynamic:
+        yield from _elements(where, _forgotten(table, named.dynamic, have), [])
+        return
     want = map_text(named)
     quote = named.key_kind == "ifname"
     stale = [key for key in sorted(have) if want.get(key) != have[key]]
     fresh = [
         f"{_quoted(key, quote)} : {want[key]}" for key in sorted(want) if have.get(key) != want[key]
     ]
-    yield from _elements(f"{name} {named.name}", [_quoted(key, quote) for key in stale], fresh)
+    yield from _elements(where, [_quoted(key, quote) for key in stale], fresh)
+
+
+def _forgotten(table: Table, dynamic: Dynamic, have: Iterable[str]) -> list[str]:
+    """Learned keys whose first part is no longer in the set that they depend on."""
+    if dynamic.within is None:
+        return []
+    (named,) = (one for one in table.sets if one.name == dynamic.within)
+    kept = {atom_text(element) for element in named.elements}
+    return sorted(key for key in have if key.partition(" . ")[0] not in kept)
 
 
 def _elements(where: str, stale: list[str], fresh: list[str]) -> Iterator[str]:
@@ -161,13 +199,11 @@ def map_text(named: NamedMap) -> dict[str, str]:
 
 
 def _value_text(value: Atom | Jump | Goto) -> str:
-    match value:
-        case Jump(chain):
-            return f"jump {chain}"
-        case Goto(chain):
-            return f"goto {chain}"
-        case _:
-            return atom_text(value)
+    return _jump(value) if isinstance(value, (Jump, Goto)) else atom_text(value)
+
+
+def _jump(verdict: Jump | Goto) -> str:
+    return f"{type(verdict).__name__.lower()} {verdict.chain}"
 
 
 def comment(rule: Rule) -> str:
@@ -189,31 +225,23 @@ def rule_text(rule: Rule) -> str:
 
 
 def _statement(statement: Statement) -> str:
-    match statement:
-        case Match(field_, value, negate):
-            return f"{field_}{' !=' if negate else ''} {_operand(field_, value)}"
-        case Count(counter):
-            return f'counter name "{counter}"'
-        case Accept():
-            return "accept"
-        case Drop():
-            return "drop"
-        case Return():
-            return "return"
-        case Jump(chain):
-            return f"jump {chain}"
-        case Goto(chain):
-            return f"goto {chain}"
-        case Dispatch(field_, map_):
-            return f"{field_} vmap @{map_}"
-        case Rewrite(field_, new):
-            return f"{field_} set {_lookup(new) if isinstance(new, Lookup) else atom_text(new)}"
-        case TranslateDestination(to):
-            return f"dnat ip to {_lookup(to)}"
-        case TranslateSource(to):
-            return f"snat ip to {_lookup(to)}"
-        case AnswerArp(owners):
-            return _answer_arp(owners)
+    return _TEXTS[type(statement)](statement)
+
+
+def _match(match: Match) -> str:
+    negated = " !=" if match.negate else ""
+    return f"{key_text(match.field)}{negated} {_operand(match.field, match.value)}"
+
+
+def _rewrite(rewrite: Rewrite) -> str:
+    new = rewrite.value
+    return f"{rewrite.field} set {_lookup(new) if isinstance(new, Lookup) else atom_text(new)}"
+
+
+def _learn(learn: Learn) -> str:
+    """An `update` would start a timeout anew but leave the value of a known key as it was."""
+    element = f"@{learn.map} {{ {key_text(learn.key)} : {learn.value} }}"
+    return f"delete {element} add {element}"
 
 
 def _lookup(lookup: Lookup) -> str:
@@ -236,16 +264,37 @@ def _answer_arp(owners: str) -> str:
     )
 
 
-def _operand(field_: Field, value: Atom | frozenset[Atom] | SetName) -> str:
-    quote = field_ in _QUOTED
-    match value:
-        case SetName(name):
-            return f"@{name}"
-        case frozenset():
-            texts = sorted(_quoted(atom_text(element), quote) for element in value)
-            return texts[0] if len(texts) == 1 else f"{{ {', '.join(texts)} }}"
-        case _:
-            return _quoted(atom_text(value), quote)
+_TEXTS: Mapping[type, Callable[[Any], str]] = {
+    Match: _match,
+    Count: lambda count: f'counter name "{count.counter}"',
+    Accept: lambda _: "accept",
+    Drop: lambda _: "drop",
+    Return: lambda _: "return",
+    Jump: _jump,
+    Goto: _jump,
+    Dispatch: lambda dispatch: f"{dispatch.field} vmap @{dispatch.map}",
+    Rewrite: _rewrite,
+    TranslateDestination: lambda translate: f"dnat ip to {_lookup(translate.to)}",
+    TranslateSource: lambda translate: f"snat ip to {_lookup(translate.to)}",
+    AnswerArp: lambda answer: _answer_arp(answer.owners),
+    Remember: lambda remember: f"update @{remember.set} {{ {key_text(remember.key)} }}",
+    Learn: _learn,
+}
+
+
+def key_text(key: Key) -> str:
+    """One field, or several side by side."""
+    return " . ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _operand(key: Key, value: Atom | frozenset[Atom] | SetName) -> str:
+    quote = key in _QUOTED
+    if isinstance(value, SetName):
+        return f"@{value.name}"
+    if isinstance(value, frozenset):
+        texts = sorted(_quoted(atom_text(element), quote) for element in value)
+        return texts[0] if len(texts) == 1 else f"{{ {', '.join(texts)} }}"
+    return _quoted(atom_text(value), quote)
 
 
 def _quoted(text: str, quote: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pileus.model.errors import Fault
@@ -31,18 +32,17 @@ def parse(document: str) -> InKernel:
     counters: dict[str, int] = {}
     for entry in objects:
         ((kind, body),) = entry.items()
-        match kind:
-            case "chain":
-                hooks[body["name"]] = _hook(body)
-                comments.setdefault(body["name"], [])
-            case "rule":
-                comments.setdefault(body["chain"], []).append(body.get("comment", ""))
-            case "set":
-                sets[body["name"]] = frozenset(_text(item) for item in body.get("elem", []))
-            case "map":
-                maps[body["name"]] = {_text(k): _text(v) for k, v in body.get("elem", [])}
-            case "counter":
-                counters[body["name"]] = body["packets"]
+        if kind == "chain":
+            hooks[body["name"]] = _hook(body)
+            comments.setdefault(body["name"], [])
+        elif kind == "rule":
+            comments.setdefault(body["chain"], []).append(body.get("comment", ""))
+        elif kind == "set":
+            sets[body["name"]] = frozenset(_text(item) for item in body.get("elem", []))
+        elif kind == "map":
+            maps[body["name"]] = {_text(k): _text(v) for k, v in body.get("elem", [])}
+        elif kind == "counter":
+            counters[body["name"]] = body["packets"]
     chains = {name: tuple(items) for name, items in comments.items()}
     return InKernel(hooks, chains, sets, maps, counters)
 
@@ -59,18 +59,17 @@ def _hook(body: dict[str, Any]) -> Hook | None:
 
 def _text(item: Any) -> str:
     """An element in the form of `nft.atom_text`."""
-    match item:
-        case {"prefix": {"addr": address, "len": length}}:
-            return f"{address}/{length}"
-        case {"range": [first, last]}:
-            return f"{first}-{last}"
-        case {"elem": {"val": value}}:
-            return _text(value)
-        case {"jump": {"target": chain}}:
-            return f"jump {chain}"
-        case {"goto": {"target": chain}}:
-            return f"goto {chain}"
-        case {"concat": parts}:
-            return " . ".join(_text(part) for part in parts)
-        case _:
-            return str(item)
+    if not isinstance(item, dict):
+        return str(item)
+    ((kind, value),) = item.items()
+    return _FORMS[kind](value)
+
+
+_FORMS: Mapping[str, Callable[[Any], str]] = {
+    "prefix": lambda value: f"{value['addr']}/{value['len']}",
+    "range": lambda value: f"{value[0]}-{value[1]}",
+    "elem": lambda value: _text(value["val"]),
+    "jump": lambda value: f"jump {value['target']}",
+    "goto": lambda value: f"goto {value['target']}",
+    "concat": lambda value: " . ".join(map(_text, value)),
+}

@@ -1,7 +1,8 @@
 """A table of packet rules as frozen data.
 
 It covers the part of nftables that Pileus uses, and nothing that could not be evaluated without a
-kernel: matches on fields, counters, verdicts, lookups in sets and maps, and address rewriting.
+kernel: matches on fields, counters, verdicts, lookups in sets and maps, rewriting, and learning
+from packets. Runs on Python 3.9, as all of `rules` does: nodes have what they have.
 Each rule has a name; with a digest of its text it becomes the rule's comment in the kernel, which
 is how a rule is recognised when it is read back.
 """
@@ -11,20 +12,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import Any, Union
 
 from pileus.model.addresses import Mac
 
 
-class Field(StrEnum):
+class Field(str, Enum):
     """A field of a packet or of its path; the value is its nft expression."""
 
+    ETHER_GROUP = "ether daddr & 01:00:00:00:00:00"
+    """The bit that tells broadcast and multicast from unicast."""
     ETHER_SOURCE = "ether saddr"
     ETHER_DESTINATION = "ether daddr"
     ETHER_TYPE = "ether type"
     ARP_HARDWARE = "arp htype"
+    ARP_FORMAT = "@nh,0,48"
+    """Types and lengths of both kinds of address in one number; see ARP_ETHERNET_IPV4."""
     ARP_OPERATION = "arp operation"
     ARP_SENDER_MAC = "arp saddr ether"
     ARP_SENDER_IP = "arp saddr ip"
@@ -33,6 +38,8 @@ class Field(StrEnum):
     IP_SOURCE = "ip saddr"
     IP_DESTINATION = "ip daddr"
     IP_PROTOCOL = "ip protocol"
+    L4_PROTOCOL = "meta l4proto"
+    """In netdev tables only of a packet with a whole and consistent IP header."""
     TCP_DESTINATION = "tcp dport"
     UDP_DESTINATION = "udp dport"
     UDP_SOURCE = "udp sport"
@@ -42,6 +49,16 @@ class Field(StrEnum):
     CT_STATE = "ct state"
     CT_STATUS = "ct status"
     CT_DIRECTION = "ct direction"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+ARP_ETHERNET_IPV4 = 0x0001_0800_06_04
+"""ARP_FORMAT of Ethernet (1, 6 bytes) and IPv4 (0x0800, 4 bytes). [RFC 826]"""
+
+Key = Union[Field, tuple[Field, ...]]
+"""What is looked up: a field, or several of the same packet side by side."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,7 @@ class Range:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-Atom = int | str | Mac | IPv4Address | IPv4Network | Range
+Atom = Union[int, str, Mac, IPv4Address, IPv4Network, Range]
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,7 @@ class SetName:
 class Match:
     """The packet goes on in this rule only if the field has (or, negated, has not) the value."""
 
-    field: Field
+    field: Key
     value: Atom | frozenset[Atom] | SetName
     negate: bool = False
 
@@ -154,9 +171,32 @@ class AnswerArp:
     owners: str
 
 
-Verdict = Accept | Drop | Return | Jump | Goto
-Translate = TranslateDestination | TranslateSource
-Statement = Match | Count | Verdict | Dispatch | Rewrite | Translate | AnswerArp
+@dataclass(frozen=True)
+class Remember:
+    """Add the packet's key to a dynamic set, or start its timeout anew.
+
+    The rule ends here when the set is full.
+    """
+
+    set: str
+    key: Key
+
+
+@dataclass(frozen=True)
+class Learn:
+    """Make a dynamic map hold the packet's `value` for its `key`, whatever it held before.
+
+    The rule ends here when the map is full.
+    """
+
+    map: str
+    key: Key
+    value: Field
+
+
+Verdict = Union[Accept, Drop, Return, Jump, Goto]
+Translate = Union[TranslateDestination, TranslateSource]
+Statement = Union[Match, Count, Verdict, Dispatch, Rewrite, Translate, AnswerArp, Remember, Learn]
 
 
 @dataclass(frozen=True)
@@ -186,6 +226,19 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Dynamic:
+    """Elements belong to the kernel: rules add them, from packets.
+
+    `timeout` in seconds, None for elements that stay. `within` names a set with wanted elements:
+    what was learned for a (first) key that is no longer there is forgotten.
+    """
+
+    size: int
+    timeout: int | None = None
+    within: str | None = None
+
+
+@dataclass(frozen=True)
 class NamedSet:
     """`kind` is the nft type of the elements; `interval` for networks and ranges."""
 
@@ -193,6 +246,7 @@ class NamedSet:
     kind: str
     elements: frozenset[Atom] = frozenset()
     interval: bool = False
+    dynamic: Dynamic | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +258,7 @@ class NamedMap:
     value_kind: str
     elements: Mapping[Any, Atom | Jump | Goto] = field(default_factory=dict)
     """Keys are atoms too (`Mapping` is invariant in its keys, so the type cannot say it)."""
+    dynamic: Dynamic | None = None
 
 
 @dataclass(frozen=True)
