@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.api.controller import auth_url, login
 from pileus.api.environment import Cloud
-from pileus.model.addresses import Identity, subnet_router
+from pileus.model.addresses import subnet_router
 from pileus.model.errors import Fault, Refused
 from pileus.model.node import Login
 from pileus.model.publishing import Published
@@ -50,9 +50,11 @@ def wanted_openstack(
         provider=WantedProvider(
             subnet=spec.underlay.provider,
             gateway=subnet_router(spec.underlay.provider),
-            pool=spec.underlay.allocation_pool,
+            pools=(spec.underlay.allocation_pool,),
         ),
-        routers=(WantedRouter(ROUTER, Identity(nic.mac, spec.underlay.registered_address)),),
+        routers=(
+            WantedRouter(ROUTER, spec.underlay.registered_address, nic.mac, clone=nic.mac),
+        ),
         networks=tuple(WantedNetwork(net.name, net.cidr, ROUTER) for net in spec.networks),
         servers=tuple(_server(server, published) for server in spec.servers),
         public_key=public_key,

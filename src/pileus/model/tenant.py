@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
-from pileus.model.addresses import Identity, Mac
+from pileus.model.addresses import Mac
+from pileus.model.publishing import Published
 from pileus.model.underlay import Permission
 
+Pool = tuple[IPv4Address, IPv4Address]
+"""First and last address of a range that Neutron may give out."""
 ANYWHERE = IPv4Network("0.0.0.0/0")
 SSH_AND_PING = frozenset(
     {Permission("tcp", (22, 22), ANYWHERE), Permission("icmp", None, ANYWHERE)}
 )
+
+
+def pools_of(addresses: Iterable[IPv4Address]) -> tuple[Pool, ...]:
+    """The ranges that hold exactly these addresses, in order."""
+    pools: list[Pool] = []
+    for address in sorted(set(addresses)):
+        if pools and pools[-1][1] + 1 == address:
+            pools[-1] = (pools[-1][0], address)
+        else:
+            pools.append((address, address))
+    return tuple(pools)
+
+
+def within(address: IPv4Address, pools: Iterable[Pool]) -> bool:
+    """Whether one of the ranges holds the address."""
+    return any(first <= address <= last for first, last in pools)
 
 
 @dataclass(frozen=True)
@@ -24,20 +43,33 @@ class WantedProvider:
     subnet: IPv4Network
     gateway: IPv4Address
     """The VPC's own router in that subnet."""
-    pool: tuple[IPv4Address, IPv4Address]
-    """First and last address that Neutron may give out."""
+    pools: tuple[Pool, ...]
+    """What Neutron may give out: in mac-nat exactly the registered addresses."""
     physnet: str = "provider"
     name: str = "provider"
     floating_ips: bool = False
     """Whether addresses other than the routers' own may be taken from it."""
 
+    @property
+    def service_types(self) -> tuple[str, ...]:
+        """Owners of the ports that Neutron gives the subnet's addresses to; empty for any.
+
+        With routers' gateways alone no project gets a floating IP, the administrator's neither.
+        [Neutron admin guide, Service subnets]
+        """
+        return () if self.floating_ips else ("network:router_gateway",)
+
 
 @dataclass(frozen=True)
 class WantedRouter:
-    """A router whose gateway is someone the cloud below knows (mac-clone)."""
+    """A router whose gateway has an address that the cloud below knows."""
 
     name: str
-    gateway: Identity
+    gateway: IPv4Address
+    nic: Mac
+    """The provider NIC's registered MAC: in mac-nat no port may have it."""
+    clone: Mac | None = None
+    """In mac-clone the MAC that the gateway takes; None leaves it Neutron's own."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +111,15 @@ class WantedServer:
 
 
 @dataclass(frozen=True)
+class WantedFloatingIp:
+    """A floating IP of ours at a registered address."""
+
+    address: IPv4Address
+    server: str | None
+    """Who has it; None where it is kept for ports that are forwarded."""
+
+
+@dataclass(frozen=True)
 class WantedOpenStack:
     """Everything of ours inside OpenStack, as it should be."""
 
@@ -92,6 +133,9 @@ class WantedOpenStack:
     """OpenSSH public key line that servers accept."""
     flavors: tuple[WantedFlavor, ...] = ()
     images: tuple[WantedImage, ...] = ()
+    floating_ips: tuple[WantedFloatingIp, ...] = ()
+    forwards: frozenset[Published] = frozenset()
+    """Ports of floating IPs that are kept for it, each handed on to a server's fixed address."""
 
     @property
     def mark(self) -> str:
@@ -111,7 +155,7 @@ class ObservedNetwork:
     subnet_id: str | None = None
     subnet: IPv4Network | None = None
     gateway: IPv4Address | None = None
-    pool: tuple[IPv4Address, IPv4Address] | None = None
+    pools: frozenset[Pool] = frozenset()
     service_types: tuple[str, ...] = ()
 
 
@@ -159,11 +203,42 @@ class ObservedServer:
     launched: bool
     """Whether it ever ran: one that never did has nothing to lose."""
     fault: str | None = None
+    floating_ip: IPv4Address | None = None
+
+
+@dataclass(frozen=True)
+class ObservedFloatingIp:
+    """A floating IP on the provider network, anybody's."""
+
+    address: IPv4Address
+    project: str
+    ours: bool
+    fixed_ip: IPv4Address | None = None
+    """Where it leads to; None where it is not associated."""
+    server: str | None = None
+    """Whose port that is, if it is a server of ours."""
+    forwarding: bool = False
+    """Whether ports of it are forwarded, which keeps it from being associated."""
+
+
+@dataclass(frozen=True)
+class ObservedGateway:
+    """The gateway of a router on the provider network, anybody's."""
+
+    address: IPv4Address
+    router: str
+    project: str
+    ours: bool
+    distributed: bool = False
+    ha: bool = False
 
 
 @dataclass(frozen=True)
 class ObservedOpenStack:
-    """Everything of ours inside OpenStack, by name. Ids are of use to steps only."""
+    """Everything of ours inside OpenStack, by name, and who has the provider's addresses.
+
+    Ids are of use to steps only.
+    """
 
     provider: ObservedNetwork | None = None
     floating_ip_quota: int | None = None
@@ -177,3 +252,11 @@ class ObservedOpenStack:
     images: Mapping[str, str] = field(default_factory=dict)
     """Status of each image: active, queued, saving."""
     public_key: str | None = None
+    floating_ips: Mapping[IPv4Address, ObservedFloatingIp] = field(default_factory=dict)
+    """All on the provider network, of any project."""
+    forwards: frozenset[Published] = frozenset()
+    """Ports forwarded on floating IPs of ours, and by us on others'."""
+    gateways: tuple[ObservedGateway, ...] = ()
+    """All on the provider network, of any project."""
+    other_ports: Mapping[IPv4Address, str] = field(default_factory=dict)
+    """Whatever else has an address of the provider network, in words."""

@@ -13,8 +13,7 @@ call that makes them; nothing without it is ever changed.
 
 from pileus.openstack.applying import apply, ensure
 from pileus.openstack.connection import connect
-from pileus.openstack.floating import refuse_floating_ips
 from pileus.openstack.observing import observe
 from pileus.openstack.planning import plan
 
-__all__ = ["apply", "connect", "ensure", "observe", "plan", "refuse_floating_ips"]
+__all__ = ["apply", "connect", "ensure", "observe", "plan"]

@@ -87,15 +87,15 @@ def networks_of(networks: Iterable[Any], subnets: Iterable[Any]) -> dict[str, Ob
 def _network(network: Any, subnet: Any | None) -> ObservedNetwork:
     if subnet is None:
         return ObservedNetwork(network.id)
-    pools = subnet.allocation_pools
     return ObservedNetwork(
         id=network.id,
         subnet_id=subnet.id,
         subnet=IPv4Network(subnet.cidr),
         gateway=IPv4Address(subnet.gateway_ip) if subnet.gateway_ip else None,
-        pool=(IPv4Address(pools[0]["start"]), IPv4Address(pools[0]["end"]))
-        if len(pools) == 1
-        else None,
+        pools=frozenset(
+            (IPv4Address(pool["start"]), IPv4Address(pool["end"]))
+            for pool in subnet.allocation_pools
+        ),
         service_types=tuple(subnet.service_types or ()),
     )
 

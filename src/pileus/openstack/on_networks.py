@@ -7,7 +7,6 @@ from typing import Any
 from pileus.model.tenant import WantedProvider
 from pileus.openstack import steps as do
 from pileus.openstack.doing import Ours, perform
-from pileus.openstack.floating import GATEWAYS_ONLY
 
 
 @perform.register
@@ -50,10 +49,11 @@ def _(step: do.UpdateProviderSubnet, ours: Ours) -> None:
 
 
 def _provider_attributes(provider: WantedProvider) -> dict[str, Any]:
-    first, last = provider.pool
     return {
-        "allocation_pools": [{"start": str(first), "end": str(last)}],
-        "service_types": [] if provider.floating_ips else list(GATEWAYS_ONLY),
+        "allocation_pools": [
+            {"start": str(first), "end": str(last)} for first, last in provider.pools
+        ],
+        "service_types": list(provider.service_types),
     }
 
 

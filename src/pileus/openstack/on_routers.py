@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.openstack import steps as do
 from pileus.openstack.doing import AGENT_SECONDS, L3_HINT, Ours, perform
-from pileus.openstack.gateway_mac import BORROWED, ROUTER_GATEWAY, UNBOUND
+from pileus.openstack.gateway_mac import BORROWED, ROUTER_GATEWAY, UNBOUND, own_mac
 from pileus.system.clock import poll
 
 
@@ -16,7 +16,7 @@ def _(step: do.CreateRouter, ours: Ours) -> None:
         ours.network.create_router(
             name=step.router.name,
             description=ours.mark,
-            is_admin_state_up=False,
+            is_admin_state_up=step.router.clone is None,
             external_gateway_info=_gateway_info(step, ours),
         )
 
@@ -29,11 +29,10 @@ def _(step: do.SetGateway, ours: Ours) -> None:
 
 def _gateway_info(step: do.CreateRouter | do.SetGateway, ours: Ours) -> dict[str, Any]:
     subnet = ours.get("subnets", ours.wanted.provider.name)
-    address = str(step.router.gateway.address)
     return {
         "network_id": subnet.network_id,
         "enable_snat": True,
-        "external_fixed_ips": [{"subnet_id": subnet.id, "ip_address": address}],
+        "external_fixed_ips": [{"subnet_id": subnet.id, "ip_address": str(step.router.gateway)}],
     }
 
 
@@ -56,13 +55,14 @@ def _(step: do.UnbindGateway, ours: Ours) -> None:
 
 
 @perform.register
-def _(step: do.CloneMac, ours: Ours) -> None:
+def _(step: do.SetMac, ours: Ours) -> None:
     port = ours.gateway(step.router)
-    if port.mac_address == str(step.mac):
+    mac = str(step.mac or own_mac(port.id))
+    if port.mac_address == mac:
         return
     if port.binding_vif_type not in UNBOUND:
         ours.network.update_port(port, binding_host_id="")
-    ours.network.update_port(port, device_owner=BORROWED, mac_address=str(step.mac))
+    ours.network.update_port(port, device_owner=BORROWED, mac_address=mac)
 
 
 @perform.register

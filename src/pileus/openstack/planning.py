@@ -15,8 +15,7 @@ from pileus.model.tenant import (
     WantedServer,
 )
 from pileus.openstack import steps as do
-from pileus.openstack.floating import GATEWAYS_ONLY
-from pileus.openstack.gateway_mac import BORROWED, recipe
+from pileus.openstack.gateway_mac import BORROWED, is_right, recipe
 from pileus.openstack.steps import Step
 
 _DEFAULT_FLOATING_IP_QUOTA = 50
@@ -87,8 +86,8 @@ def _provider(provider: WantedProvider, observed: ObservedOpenStack) -> Iterator
         yield do.CreateProviderSubnet(provider)
         return
     _same(f"the subnet of network {provider.name}", have.subnet, provider.subnet)
-    service_types = () if provider.floating_ips else GATEWAYS_ONLY
-    if (have.pool, have.service_types) != (provider.pool, service_types):
+    now = (have.pools, have.service_types)
+    if now != (frozenset(provider.pools), provider.service_types):
         yield do.UpdateProviderSubnet(provider)
 
 
@@ -106,41 +105,49 @@ def _networks(wanted: WantedOpenStack, observed: ObservedOpenStack) -> Iterator[
 def _router(
     router: WantedRouter, wanted: WantedOpenStack, observed: ObservedOpenStack
 ) -> Iterator[Step]:
-    """The router is taken up only when its gateway's address and MAC are right."""
+    """With a cloned MAC the router is up only while its gateway's address and MAC are right."""
     name = router.name
     have = observed.routers.get(name)
     if have is None:
         yield do.CreateRouter(router)
-        yield do.CloneMac(name, router.gateway.mac)
-        yield do.ReturnGateway(name)
+        yield from _clone(router)
     else:
         yield from _gateway(router, have)
     yield from _interfaces(router, have, wanted, observed)
-    if have is None or not have.up or _restarts(router, have):
+    if (have is None and router.clone) or (have and (not have.up or _restarts(router, have))):
         yield do.RouterUp(name)
 
 
 def _gateway(router: WantedRouter, have: ObservedRouter) -> Iterator[Step]:
-    name = router.name
-    if have.gateway is None:
-        yield from [do.RouterDown(name)] if have.up else []
-        yield do.SetGateway(router)
-        yield do.CloneMac(name, router.gateway.mac)
-        yield do.ReturnGateway(name)
-        return
     if have.up and _restarts(router, have):
-        yield do.RouterDown(name)
-    yield from recipe(name, have.gateway, router.gateway.mac)
-    if have.gateway.address != router.gateway.address:
+        yield do.RouterDown(router.name)
+    if have.gateway is None:
         yield do.SetGateway(router)
+        yield from _clone(router)
+        return
+    yield from recipe(router, have.gateway)
+    if have.gateway.address != router.gateway:
+        yield do.SetGateway(router)
+
+
+def _clone(router: WantedRouter) -> Iterator[Step]:
+    """What a new gateway port takes to carry the NIC's MAC; others carry Neutron's own."""
+    if router.clone:
+        yield do.SetMac(router.name, router.clone)
+        yield do.ReturnGateway(router.name)
 
 
 def _restarts(router: WantedRouter, have: ObservedRouter) -> bool:
-    """Whether the router must go down and up: for another gateway, or to be bound again."""
+    """Whether the router must go down and up: for another MAC, or to be bound again.
+
+    A clone goes down for another address as well: no frame may leave with a wrong pair.
+    """
     port = have.gateway
+    if port is None:
+        return router.clone is not None
     return (
-        port is None
-        or (port.address, port.mac) != (router.gateway.address, router.gateway.mac)
+        not is_right(router, port.mac)
+        or (router.clone is not None and port.address != router.gateway)
         or port.owner == BORROWED
         or port.vif_type == "binding_failed"
     )

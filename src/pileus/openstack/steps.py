@@ -6,10 +6,12 @@ plan stays true from one step to the next.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pileus.model.addresses import Mac
 from pileus.model.tenant import (
+    Pool,
     WantedFlavor,
     WantedImage,
     WantedNetwork,
@@ -66,19 +68,22 @@ class CreateProviderSubnet:
     provider: WantedProvider
 
     def __str__(self) -> str:
-        first, last = self.provider.pool
-        return f"create subnet {self.provider.subnet} of {self.provider.name}, pool {first}-{last}"
+        provider = self.provider
+        return f"create subnet {provider.subnet} of {provider.name}, pool {_ranges(provider.pools)}"
 
 
 @dataclass(frozen=True)
 class UpdateProviderSubnet:
-    """The pool, and who may take addresses from it."""
+    """The pools, and who may take addresses from them."""
 
     provider: WantedProvider
 
     def __str__(self) -> str:
-        first, last = self.provider.pool
-        return f"set the pool of {self.provider.name} to {first}-{last}"
+        return f"set the pool of {self.provider.name} to {_ranges(self.provider.pools)}"
+
+
+def _ranges(pools: Iterable[Pool]) -> str:
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in pools)
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,14 @@ class CreateSubnet:
 
 @dataclass(frozen=True)
 class CreateRouter:
-    """Admin-down and with its gateway's address: no frame leaves before its MAC is right."""
+    """With its gateway's address; down where no frame may leave before the MAC is cloned."""
 
     router: WantedRouter
 
     def __str__(self) -> str:
-        return f"create router {self.router.name} with gateway {self.router.gateway.address}, down"
+        router = self.router
+        down = ", down" if router.clone else ""
+        return f"create router {router.name} with gateway {router.gateway}{down}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class SetGateway:
     router: WantedRouter
 
     def __str__(self) -> str:
-        return f"set the gateway of router {self.router.name} to {self.router.gateway.address}"
+        return f"set the gateway of router {self.router.name} to {self.router.gateway}"
 
 
 @dataclass(frozen=True)
@@ -132,12 +139,15 @@ class UnbindGateway:
 
 
 @dataclass(frozen=True)
-class CloneMac:
+class SetMac:
+    """None stands for one of Neutron's style, as the port's id gives it."""
+
     router: str
-    mac: Mac
+    mac: Mac | None
 
     def __str__(self) -> str:
-        return f"give the gateway of router {self.router} the registered MAC {self.mac}"
+        which = f"the registered MAC {self.mac}" if self.mac else "a MAC of its own"
+        return f"give the gateway of router {self.router} {which}"
 
 
 @dataclass(frozen=True)
@@ -270,7 +280,7 @@ Step = (
     | SetGateway
     | RouterDown
     | UnbindGateway
-    | CloneMac
+    | SetMac
     | ReturnGateway
     | RouterUp
     | AwaitGateway
