@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from pileus.rules.ruleset import (
     Accept,
     Chain,
     Count,
+    Dynamic,
     Field,
     Hook,
     Jump,
     Match,
     NamedSet,
+    Remember,
     Rule,
     SetName,
     Table,
@@ -181,3 +184,130 @@ def test_rules_of_a_device_can_be_loaded_again_after_it_was_replaced() -> None:
         assert not rules.apply(table, namespace=HERE)
         netns.batch(HERE, ["link del eni1"])
         rules.apply(Table("netdev", NAME, ()), namespace=HERE)
+
+
+# What rules learn: elements that belong to the kernel.
+
+ADDRESSES = [IPv4Address(f"127.0.0.{n}") for n in range(1, 6)]
+LEARN = Rule("learn", (Remember("seen", (Field.IP_SOURCE, Field.IP_DESTINATION)),))
+
+
+def learning(*allowed: IPv4Address, timeout: int = 60, more: tuple[Rule, ...] = ()) -> Table:
+    """Every source in `allowed` is remembered with where it sent to."""
+    known = Rule("known", (Match(Field.IP_SOURCE, SetName("allowed"), negate=True), Accept()))
+    return Table(
+        FAMILY,
+        NAME,
+        (Chain("out", (known, PINGS_COUNTED, *more, LEARN), OUT),),
+        (
+            NamedSet("allowed", "ipv4_addr", frozenset(allowed)),
+            NamedSet("seen", "ipv4_addr . ipv4_addr", dynamic=Dynamic(64, timeout, "allowed")),
+        ),
+    )
+
+
+PINGS_COUNTED = Rule("ping", (Match(Field.IP_PROTOCOL, "icmp"), Count("pings")))
+
+
+def speak(source: IPv4Address) -> None:
+    inside = ["ip", "netns", "exec", HERE]
+    process.run([*inside, "ping", "-c", "1", "-I", str(source), "127.0.0.1"])
+
+
+def seen() -> set[str]:
+    """Sources that have been learned to have sent to 127.0.0.1, or answered."""
+    found = rules.read(FAMILY, NAME, namespace=HERE)
+    assert found
+    return {element.partition(" . ")[0] for element in found.sets["seen"]}
+
+
+def test_what_was_learned_stays_for_what_stays_and_goes_with_what_goes() -> None:
+    first, second, third = ADDRESSES[1:4]
+    rules.apply(learning(first, second), namespace=HERE)
+    for address in (first, second, third):
+        speak(address)
+    assert seen() == {str(first), str(second)}, "what is not allowed is not learned"
+    counted = pings()
+    rules.apply(learning(second, third), namespace=HERE)
+    assert seen() == {str(second)}
+    assert pings() == counted
+    speak(third)
+    assert seen() == {str(second), str(third)}
+
+
+def test_a_changed_rule_forgets_nothing() -> None:
+    rules.apply(learning(ADDRESSES[1]), namespace=HERE)
+    speak(ADDRESSES[1])
+    assert rules.apply(learning(ADDRESSES[1], more=(PINGS_COUNTED,)), namespace=HERE)
+    assert seen() == {str(ADDRESSES[1])}
+
+
+def test_a_set_declared_otherwise_is_made_anew_with_all_that_uses_it() -> None:
+    for timeout in (60, 30):
+        assert rules.apply(learning(ADDRESSES[1], timeout=timeout), namespace=HERE)
+        assert not rules.apply(learning(ADDRESSES[1], timeout=timeout), namespace=HERE)
+    speak(ADDRESSES[1])
+    assert seen() == {str(ADDRESSES[1])}
+
+
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What nft is asked from here on."""
+    made: list[tuple[str, ...]] = []
+    run = process.run
+
+    def watched(argv: Sequence[str], **options: Any) -> process.Done:
+        made.append(tuple(argv[argv.index("nft") + 1 :]))
+        return run(argv, **options)
+
+    monkeypatch.setattr(process, "run", watched)
+    return made
+
+
+def test_a_known_table_that_only_grows_is_not_read_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = rules.apply(learning(*ADDRESSES[:2]), namespace=HERE).kernel
+    asked = calls(monkeypatch)
+    grown = rules.apply(learning(*ADDRESSES[:3]), namespace=HERE, known=known)
+    assert grown
+    assert asked == [("-f", "-"), ("--json", "list", "set", FAMILY, NAME, "allowed")]
+    asked.clear()
+    assert not rules.apply(learning(*ADDRESSES[:3]), namespace=HERE, known=grown.kernel)
+    assert asked == []
+    assert grown.kernel == rules.read(FAMILY, NAME, namespace=HERE)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    ["flush ruleset", f"flush set {FAMILY} {NAME} allowed", f"flush chain {FAMILY} {NAME} out"],
+)
+def test_what_was_known_and_is_no_longer_true_is_mended(meanwhile: str) -> None:
+    """But for rules that nothing reads again: a whole apply does."""
+    known = rules.apply(learning(*ADDRESSES[:2]), namespace=HERE).kernel
+    nft(HERE, meanwhile)
+    rules.apply(learning(*ADDRESSES[:3]), namespace=HERE, known=known)
+    rules.apply(learning(*ADDRESSES[:3]), namespace=HERE)
+    speak(ADDRESSES[2])
+    assert str(ADDRESSES[2]) in seen()
+
+
+def test_what_expires_between_reading_and_changing_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An element that is gone already cannot be deleted: the change is worked out again."""
+    rules.apply(learning(*ADDRESSES[:2]), namespace=HERE)
+    speak(ADDRESSES[1])
+    read = rules.read
+    reading: list[int] = []
+
+    def expiring(*arguments: Any, **options: Any) -> Any:
+        found = read(*arguments, **options)
+        if not reading:
+            nft(HERE, f"flush set {FAMILY} {NAME} seen")
+        reading.append(1)
+        return found
+
+    monkeypatch.setattr(rules, "read", expiring)
+    assert rules.apply(learning(ADDRESSES[0]), namespace=HERE)
+    assert len(reading) == 3
+    assert seen() == set()

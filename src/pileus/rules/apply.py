@@ -2,51 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from pileus.model.errors import CommandFailed, Fault
-from pileus.rules.nft import InKernel, difference
+from pileus.rules.nft import InKernel, difference, grown
 from pileus.rules.readback import parse
 from pileus.rules.ruleset import Table
 from pileus.system import process
 
+_ATTEMPTS = 3
+"""The kernel learns and forgets between a reading and the change that rests on it."""
 
-def apply(table: Table, *, namespace: str | None = None) -> bool:
-    """Make the kernel's table equal to `table` in one transaction; whether anything changed.
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying led to; true where anything was changed."""
+
+    changed: bool
+    kernel: InKernel
+    """As it was read back, for the next `apply`. What rules learn since then is not in it."""
+
+    def __bool__(self) -> bool:
+        return self.changed
+
+
+def apply(table: Table, *, namespace: str | None = None, known: InKernel | None = None) -> Applied:
+    """Make the kernel's table equal to `table`, in one transaction, and read it back.
 
     `namespace` is the name of a network namespace, None for our own. Rules of other tables are
-    never touched. Raises CommandFailed when nft refuses the change (then nothing has changed) and
-    Fault when what is read back afterwards still differs.
+    never touched. `known` is what an earlier `apply` led to: where that already is what is wanted,
+    nothing is asked of the kernel, and where only elements are to be added, just their sets are
+    read back. If it proves wrong then, the whole table is read after all.
+
+    Raises CommandFailed when nft refuses the change (then nothing has changed) and Fault when what
+    is read back afterwards still differs.
     """
-    commands = difference(table, read(table.family, table.name, namespace=namespace))
-    if not commands:
-        return False
-    _nft(["-f", "-"], namespace, stdin="\n".join(commands) + "\n")
-    left = difference(table, read(table.family, table.name, namespace=namespace))
-    if left:
+    if known is not None:
+        commands = difference(table, known)
+        if not commands:
+            return Applied(False, known)
+        names = grown(commands)
+        larger = _grow(table, commands, known, names, namespace) if names else None
+        if larger:
+            return Applied(True, larger)
+    return _change(table, namespace)
+
+
+def _grow(
+    table: Table,
+    commands: list[str],
+    known: InKernel,
+    names: Iterable[str],
+    namespace: str | None,
+) -> InKernel | None:
+    """Add elements and read back their sets and maps; None where what was known proves wrong."""
+    maps = {named.name for named in table.maps}
+    larger = known
+    try:
+        _load(commands, namespace)
+        for name in names:
+            kind = "map" if name in maps else "set"
+            found = parse(_list([kind, table.family, table.name, name], namespace))
+            larger = replace(
+                larger, sets={**larger.sets, **found.sets}, maps={**larger.maps, **found.maps}
+            )
+    except CommandFailed:
+        return None
+    return None if difference(table, larger) else larger
+
+
+def _change(table: Table, namespace: str | None) -> Applied:
+    have, changed = read(table.family, table.name, namespace=namespace), False
+    for _ in range(_ATTEMPTS):
+        commands = difference(table, have)
+        if not commands:
+            break
+        try:
+            _load(commands, namespace)
+        except CommandFailed:
+            have = read(table.family, table.name, namespace=namespace)
+            if difference(table, have) == commands:
+                raise
+        else:
+            changed = True
+            have = read(table.family, table.name, namespace=namespace)
+    left = difference(table, have)
+    if left or have is None:
         raise Fault(
             f"table {table.family} {table.name} differs after it was applied: {left[0]}",
             hint="another program may be changing it; run the same command again",
             retryable=True,
         )
-    return True
+    return Applied(changed, have)
 
 
 def read(family: str, name: str, *, namespace: str | None = None) -> InKernel | None:
     """A table as the kernel has it, None when there is none."""
     try:
-        done = _nft(["--json", "list", "table", family, name], namespace)
+        return parse(_list(["table", family, name], namespace))
     except CommandFailed as error:
         if "No such file or directory" in error.output:
             return None
         raise
-    return parse(done.stdout)
 
 
 def remove(family: str, name: str, *, namespace: str | None = None) -> None:
     """Delete a table of ours; does nothing when there is none."""
     if read(family, name, namespace=namespace) is not None:
         _nft(["delete", "table", family, name], namespace)
+
+
+def _load(commands: Sequence[str], namespace: str | None) -> None:
+    _nft(["-f", "-"], namespace, stdin="\n".join(commands) + "\n")
+
+
+def _list(what: Sequence[str], namespace: str | None) -> str:
+    return _nft(["--json", "list", *what], namespace).stdout
 
 
 def _nft(arguments: Sequence[str], namespace: str | None, stdin: str | None = None) -> process.Done:

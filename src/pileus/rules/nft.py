@@ -49,7 +49,8 @@ class InKernel:
     """A table as the kernel has it, reduced to what can be compared.
 
     Chains map to the comments of their rules, sets to their elements, maps to key → value, all in
-    the text form of `atom_text`; `hooks` has the base chains; `counters` holds packets.
+    the text form of `atom_text`; `hooks` has the base chains; `counters` holds packets. What rules
+    have learned is among the elements. `declared` is how sets and maps were declared.
     """
 
     hooks: Mapping[str, Hook | None] = field(default_factory=dict)
@@ -57,6 +58,18 @@ class InKernel:
     sets: Mapping[str, frozenset[str]] = field(default_factory=dict)
     maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
+    declared: Mapping[str, Declared] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a set or map can hold; `kind` of a map is "KEY : VALUE". Sizes of static ones are not
+    compared: the kernel chooses them."""
+
+    kind: str
+    interval: bool = False
+    size: int | None = None
+    timeout: int | None = None
 
 
 def render(table: Table) -> str:
@@ -68,19 +81,22 @@ def difference(wanted: Table, current: InKernel | None) -> list[str]:
     """The commands that turn what the kernel has into what is wanted; empty when it is the same.
 
     Run together they are one transaction. Counters and chains that stay are not touched, so their
-    numbers and bindings survive.
+    numbers and bindings survive, and so does what was learned, except for keys that are no longer
+    in the set they depend on. Only where a set is to be of another kind all is made anew.
     """
     name = f"{wanted.family} {wanted.name}"
+    if current and _declared_otherwise(wanted, current):
+        return [f"delete table {name}", *difference(wanted, None)]
     lines = [] if current else [f"add table {name}"]
     have = current or InKernel()
     lines += [f"add counter {name} {c}" for c in wanted.counters if c not in have.counters]
     lines += [
-        f"add set {name} {named.name} {{ {_set_declaration(named)} }}"
+        f"add set {name} {named.name} {{ {_declaration(named)} }}"
         for named in wanted.sets
         if named.name not in have.sets
     ]
     lines += [
-        f"add map {name} {named.name} {{ {_map_declaration(named)} }}"
+        f"add map {name} {named.name} {{ {_declaration(named)} }}"
         for named in wanted.maps
         if named.name not in have.maps
     ]
@@ -137,21 +153,30 @@ def _removals(name: str, wanted: Table, have: InKernel) -> list[str]:
     ]
 
 
-def _set_declaration(named: NamedSet) -> str:
-    flags = " flags interval;" if named.interval else ""
-    return f"type {named.kind};{flags}{_dynamic(named.dynamic)}"
-
-
-def _map_declaration(named: NamedMap) -> str:
-    return f"type {named.key_kind} : {named.value_kind};{_dynamic(named.dynamic)}"
-
-
-def _dynamic(dynamic: Dynamic | None) -> str:
+def declared(named: NamedSet | NamedMap) -> Declared:
+    """What is declared of a set or map."""
+    dynamic = named.dynamic
+    if isinstance(named, NamedMap):
+        kind, interval = f"{named.key_kind} : {named.value_kind}", False
+    else:
+        kind, interval = named.kind, named.interval
     if dynamic is None:
-        return ""
-    if dynamic.timeout is None:
-        return f" flags dynamic; size {dynamic.size};"
-    return f" flags dynamic,timeout; timeout {dynamic.timeout}s; size {dynamic.size};"
+        return Declared(kind, interval)
+    return Declared(kind, interval, dynamic.size, dynamic.timeout)
+
+
+def _declared_otherwise(wanted: Table, have: InKernel) -> bool:
+    named: tuple[NamedSet | NamedMap, ...] = (*wanted.sets, *wanted.maps)
+    return any(have.declared.get(one.name, declared(one)) != declared(one) for one in named)
+
+
+def _declaration(named: NamedSet | NamedMap) -> str:
+    what = declared(named)
+    if named.dynamic is None:
+        return f"type {what.kind};" + (" flags interval;" if what.interval else "")
+    if what.timeout is None:
+        return f"type {what.kind}; flags dynamic; size {what.size};"
+    return f"type {what.kind}; flags dynamic,timeout; timeout {what.timeout}s; size {what.size};"
 
 
 def _set_elements(table: Table, named: NamedSet, have: frozenset[str]) -> Iterator[str]:
@@ -191,6 +216,14 @@ def _elements(where: str, stale: list[str], fresh: list[str]) -> Iterator[str]:
         yield f"delete element {where} {{ {', '.join(stale)} }}"
     if fresh:
         yield f"add element {where} {{ {', '.join(fresh)} }}"
+
+
+def grown(commands: Iterable[str]) -> frozenset[str]:
+    """The sets and maps that these commands add elements to; empty when they do anything else."""
+    words = [command.split(" ", 5) for command in commands]
+    if any(some[:2] != ["add", "element"] for some in words):
+        return frozenset()
+    return frozenset(some[4] for some in words)
 
 
 def map_text(named: NamedMap) -> dict[str, str]:

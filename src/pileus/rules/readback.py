@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pileus.model.errors import Fault
-from pileus.rules.nft import InKernel
+from pileus.rules.nft import Declared, InKernel
 from pileus.rules.ruleset import Hook
 
 _PRIORITIES = {
@@ -30,6 +30,7 @@ def parse(document: str) -> InKernel:
     sets: dict[str, frozenset[str]] = {}
     maps: dict[str, dict[str, str]] = {}
     counters: dict[str, int] = {}
+    declared: dict[str, Declared] = {}
     for entry in objects:
         ((kind, body),) = entry.items()
         if kind == "chain":
@@ -43,8 +44,19 @@ def parse(document: str) -> InKernel:
             maps[body["name"]] = {_text(k): _text(v) for k, v in body.get("elem", [])}
         elif kind == "counter":
             counters[body["name"]] = body["packets"]
+        if kind in ("set", "map"):
+            declared[body["name"]] = _declared(body)
     chains = {name: tuple(items) for name, items in comments.items()}
-    return InKernel(hooks, chains, sets, maps, counters)
+    return InKernel(hooks, chains, sets, maps, counters, declared)
+
+
+def _declared(body: dict[str, Any]) -> Declared:
+    """Of a dynamic one also size and timeout in seconds; nft 1.0.6 does not print that flag, but a
+    size is printed of those alone that were declared with one."""
+    kinds = body["type"] if isinstance(body["type"], list) else [body["type"]]
+    value = f" : {body['map']}" if "map" in body else ""
+    interval = "interval" in body.get("flags", [])
+    return Declared(" . ".join(kinds) + value, interval, body.get("size"), body.get("timeout"))
 
 
 def _hook(body: dict[str, Any]) -> Hook | None:
