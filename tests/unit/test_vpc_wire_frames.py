@@ -7,11 +7,12 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from rules_evaluator import Outcome, follow
+from rules_outcomes import dropped
 from vpc_states import GUIDE, MANAGEMENT, MANAGEMENT_NIC, PROVIDER, PROVIDER_NIC, VPC, eni
 
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
+from pileus.rules.evaluator import Outcome, follow
 from pileus.rules.ruleset import Count, Drop, Field
 from pileus.vpc.state import RegionState
 from pileus.vpc.wire.frames import attached, frames_table, owners
@@ -25,7 +26,7 @@ OWN, NEIGHBOUR, FOREIGN = (
     Mac("02:00:00:00:99:99"),
 )
 ROUTER, BROADCAST = router_mac(VPC), Mac("ff:ff:ff:ff:ff:ff")
-CARRIED = Outcome("accept", (f"{ETH1}.passed_out",), (Field.PACKET_TYPE,))
+CARRIED = Outcome("accept", (f"{ETH1}.passed_out",), {Field.PACKET_TYPE: "host"})
 
 
 def sent(state: RegionState, **fields: Any) -> Outcome:
@@ -39,10 +40,6 @@ def sent(state: RegionState, **fields: Any) -> Outcome:
     }
     packet.update({Field[name]: value for name, value in fields.items()})
     return follow(frames_table(state, VPC), f"from_{ETH1}", packet)
-
-
-def dropped(code: Code) -> Outcome:
-    return Outcome("drop", (f"{ETH1}.{code}",))
 
 
 def test_a_frame_of_the_registered_pair_is_carried() -> None:
@@ -71,22 +68,26 @@ def test_a_frame_of_the_registered_pair_is_carried() -> None:
     ],
 )
 def test_any_other_is_dropped_and_counted_by_why(fields: dict[str, Any], code: Code) -> None:
-    assert sent(GUIDE, **fields) == dropped(code)
+    assert dropped(sent(GUIDE, **fields), f"{ETH1}.{code}")
 
 
 def test_a_frame_too_short_for_its_header_is_dropped() -> None:
     short = {Field.ETHER_SOURCE: OWN, Field.ETHER_DESTINATION: ROUTER, Field.ETHER_TYPE: "ip"}
-    assert follow(frames_table(GUIDE, VPC), f"from_{ETH1}", short) == dropped(Code.NOT_CARRIED)
+    assert dropped(
+        follow(frames_table(GUIDE, VPC), f"from_{ETH1}", short), f"{ETH1}.{Code.NOT_CARRIED}"
+    )
     arp = {**short, Field.ETHER_TYPE: "arp"}
-    assert follow(frames_table(GUIDE, VPC), f"from_{ETH1}", arp) == dropped(Code.NOT_CARRIED)
+    assert dropped(
+        follow(frames_table(GUIDE, VPC), f"from_{ETH1}", arp), f"{ETH1}.{Code.NOT_CARRIED}"
+    )
 
 
 def test_a_machine_without_an_address_yet_may_ask_for_one_and_nothing_else() -> None:
     asking = {"IP_SOURCE": UNSET, "IP_DESTINATION": "255.255.255.255"}
     assert sent(GUIDE, **asking, UDP_DESTINATION=67).verdict == "accept"
-    assert sent(GUIDE, **asking, UDP_DESTINATION=68) == dropped(Code.NOT_CARRIED)
+    assert dropped(sent(GUIDE, **asking, UDP_DESTINATION=68), f"{ETH1}.{Code.NOT_CARRIED}")
     forged = {**asking, "ETHER_SOURCE": FOREIGN}
-    assert sent(GUIDE, **forged, UDP_DESTINATION=67) == dropped(Code.SOURCE_MAC)
+    assert dropped(sent(GUIDE, **forged, UDP_DESTINATION=67), f"{ETH1}.{Code.SOURCE_MAC}")
 
 
 def test_the_instances_own_metadata_traffic_is_carried() -> None:
@@ -97,15 +98,15 @@ def test_every_registered_address_may_send_and_an_unregistered_one_no_more() -> 
     more = eni(PROVIDER_NIC, PROVIDER, "172.16.20.101", "172.16.20.102", device_index=1)
     state = replace(GUIDE, enis={**GUIDE.enis, PROVIDER_NIC: more})
     assert sent(state, IP_SOURCE="172.16.20.102") == CARRIED
-    assert sent(GUIDE, IP_SOURCE="172.16.20.102") == dropped(Code.SOURCE_IP)
+    assert dropped(sent(GUIDE, IP_SOURCE="172.16.20.102"), f"{ETH1}.{Code.SOURCE_IP}")
 
 
 def test_without_the_source_check_any_address_may_send_but_no_other_mac() -> None:
     router = replace(GUIDE.enis[PROVIDER_NIC], source_dest_check=False)
     state = replace(GUIDE, enis={**GUIDE.enis, PROVIDER_NIC: router})
     assert sent(state, IP_SOURCE="192.168.20.5") == CARRIED
-    assert sent(state, IP_SOURCE="169.254.1.1") == dropped(Code.LINK_LOCAL)
-    assert sent(state, ETHER_SOURCE=FOREIGN) == dropped(Code.SOURCE_MAC)
+    assert dropped(sent(state, IP_SOURCE="169.254.1.1"), f"{ETH1}.{Code.LINK_LOCAL}")
+    assert dropped(sent(state, ETHER_SOURCE=FOREIGN), f"{ETH1}.{Code.SOURCE_MAC}")
 
 
 def arp(state: RegionState, **fields: Any) -> Outcome:
@@ -125,7 +126,17 @@ def arp(state: RegionState, **fields: Any) -> Outcome:
 
 
 def test_the_vpc_answers_for_its_router() -> None:
-    assert arp(GUIDE).verdict == "answer"
+    answer = arp(GUIDE)
+    assert answer.verdict == "answer"
+    assert answer.rewritten == {
+        Field.ETHER_DESTINATION: OWN,
+        Field.ETHER_SOURCE: ROUTER,
+        Field.ARP_OPERATION: "reply",
+        Field.ARP_SENDER_MAC: ROUTER,
+        Field.ARP_SENDER_IP: "172.16.20.1",
+        Field.ARP_TARGET_MAC: OWN,
+        Field.ARP_TARGET_IP: "172.16.20.101",
+    }
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,7 @@ def test_the_vpc_answers_for_its_router() -> None:
     ],
 )
 def test_other_arp_is_dropped_and_counted_by_why(fields: dict[str, Any], code: Code) -> None:
-    assert arp(GUIDE, **fields) == dropped(code)
+    assert dropped(arp(GUIDE, **fields), f"{ETH1}.{code}")
 
 
 def test_arp_is_answered_for_what_is_registered_in_the_askers_subnet() -> None:
@@ -169,9 +180,11 @@ def test_an_unplugged_nic_has_no_chains_and_no_owner() -> None:
 
 def test_what_reaches_a_nic_is_counted_and_carries_its_senders_mac() -> None:
     table = frames_table(GUIDE, VPC)
-    packet = {Field.ETHER_TYPE: "ip", Field.IP_SOURCE: "172.16.20.9"}
+    packet = {Field.ETHER_TYPE: "ip", Field.IP_SOURCE: "172.16.20.101"}
     outcome = follow(table, f"to_{ETH1}", packet)
-    assert outcome == Outcome("accept", (f"{ETH1}.passed_in",), (Field.ETHER_SOURCE,))
+    assert outcome == Outcome("accept", (f"{ETH1}.passed_in",), {Field.ETHER_SOURCE: OWN})
+    foreign = follow(table, f"to_{ETH1}", {**packet, Field.IP_SOURCE: "8.8.8.8"})
+    assert foreign.rewritten == {}, "what was routed keeps the router's MAC"
     assert follow(table, f"to_{ETH1}", {Field.ETHER_TYPE: "arp"}).counted == ()
 
 
