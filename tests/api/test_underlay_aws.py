@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from pileus.model.errors import CloudFault, Fault, Refused, UserError
 from pileus.model.tenant import ANYWHERE
@@ -23,14 +24,21 @@ from pileus.model.underlay import (
 )
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
+    AssignAddresses,
+    AwaitRunning,
     AwaitTermination,
     CreateInternetGateway,
+    CreateSubnet,
     CreateVpc,
     RunInstance,
+    StartInstance,
     Step,
+    UnassignAddresses,
 )
-from pileus.plan.underlay import plan_removal, plan_underlay
-from pileus.underlay.aws import Aws, AwsEndpoint
+from pileus.plan.capacity import require_capacity
+from pileus.plan.underlay import plan_removal, plan_start, plan_stop, plan_underlay
+from pileus.system import clock
+from pileus.underlay.aws import Aws, AwsEndpoint, consistency
 from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
 from pileus.vpc.state import InstanceState, RegionState
@@ -94,9 +102,30 @@ class Account:
 
     def up(self, wanted: WantedUnderlay = GUIDE) -> Sequence[Step]:
         steps = self.plan(wanted)
-        for step in steps:
-            self.aws.apply(wanted.cloud, step)
+        self.apply(steps, wanted.cloud)
         return steps
+
+    def apply(self, steps: Sequence[Step], cloud: str = "demo") -> None:
+        for step in steps:
+            self.aws.apply(cloud, step)
+
+    def checked_up(self, wanted: WantedUnderlay = GUIDE) -> None:
+        """As `up`, which looks at the limits first."""
+        quota = self.server._backend.settings.elastic_quota
+        limits = replace(self.aws.limits(wanted.instance_type), elastic_ips=quota)
+        require_capacity(wanted, self.aws.observe(wanted.cloud), limits)
+        self.up(wanted)
+
+    def allow(self, elastic_ips: int) -> None:
+        """Raise the account's quota."""
+        backend = self.server._backend
+        backend.settings = replace(backend.settings, elastic_quota=elastic_ips)
+
+    def registered(self) -> dict[IPv4Address, IPv4Address | None]:
+        """Public addresses of the provider NIC by its registered ones."""
+        node = self.aws.observe("demo").node
+        assert node is not None
+        return {item.private: item.public for item in node.nic("provider").addresses}
 
     def down(self, cloud: str = "demo") -> None:
         for step in plan_removal(self.aws.observe(cloud)):
@@ -247,8 +276,27 @@ def test_a_stopped_machine_is_started(account: Account) -> None:
     account.up()
     account.owner.stop_instances(InstanceIds=[account.instance()["InstanceId"]])
 
-    assert len(account.up()) == 1
+    assert account.up() == (StartInstance(), AwaitRunning())
     assert account.instance()["State"]["Name"] == "running"
+
+
+def test_stop_and_start_change_the_machines_state_alone(account: Account) -> None:
+    wanted = floating(2, account)
+    account.up(wanted)
+    before = account.aws.observe("demo")
+
+    for step in plan_stop(before):
+        account.aws.apply("demo", step)
+    stopped = account.aws.observe("demo")
+    assert stopped.node is not None
+    assert stopped.node.state == "stopped"
+    assert stopped.elastic_ips == before.elastic_ips
+    assert plan_stop(stopped) == ()
+
+    for step in plan_start(stopped):
+        account.aws.apply("demo", step)
+    assert account.aws.observe("demo") == before
+    assert account.plan(wanted) == ()
 
 
 def test_a_machine_that_ended_is_launched_again_with_the_same_nics(account: Account) -> None:
@@ -306,6 +354,221 @@ def test_what_cannot_change_in_place_is_refused_before_anything_is_done(
 
     assert "pileus down" in refused.value.hint
     assert account.server.state() == before
+
+
+# Floating addresses and their limits
+
+
+def floating(count: int, account: Account) -> WantedUnderlay:
+    """The guide's environment with so many addresses more, in an account that may have them."""
+    account.allow(elastic_ips=count + 2)
+    return with_floating(count)
+
+
+def with_floating(count: int) -> WantedUnderlay:
+    more = tuple(PROVIDER + 1 + position for position in range(count))
+    provider = replace(GUIDE.nics[1], addresses=(PROVIDER, *more))
+    return replace(GUIDE, nics=(GUIDE.nics[0], provider), elastic_ips=GUIDE.elastic_ips | set(more))
+
+
+def test_four_floating_ips_are_refused_under_a_quota_of_five_before_anything_is_made(
+    account: Account,
+) -> None:
+    with pytest.raises(Refused, match="it is 5, of which others use 0") as refused:
+        account.checked_up(with_floating(4))
+
+    assert "`pileus sim quota elastic-ips 6`" in refused.value.hint
+    assert account.aws.observe("demo").empty
+    assert account.owner.describe_addresses()["Addresses"] == []
+
+    account.allow(elastic_ips=6)
+    account.checked_up(with_floating(4))
+    assert len(account.registered()) == 5
+    assert all(public is not None for public in account.registered().values())
+    assert account.plan(with_floating(4)) == ()
+
+
+def test_a_cloud_that_grows_is_refused_too_and_stays_as_it_is(account: Account) -> None:
+    account.checked_up(with_floating(2))
+    account.owner.allocate_address(Domain="vpc")
+    before = account.server.state()
+
+    with pytest.raises(Refused, match=r"others use 1, and cloud `demo` needs 5") as refused:
+        account.checked_up(with_floating(3))
+
+    assert "at most 2 floating IPs" in refused.value.hint
+    assert account.server.state() == before
+
+
+def test_floating_ips_grow_and_shrink_and_those_that_stay_keep_their_elastic_ip(
+    account: Account,
+) -> None:
+    account.checked_up(with_floating(1))
+    before = account.registered()
+
+    account.checked_up(with_floating(3))
+    grown = account.registered()
+    assert {private: grown[private] for private in before} == before
+    assert len(set(grown.values())) == 4
+
+    account.checked_up(with_floating(1))
+    assert account.registered() == before
+    assert len(account.owner.describe_addresses()["Addresses"]) == 3
+
+
+def test_more_addresses_than_the_nic_takes_are_refused_with_a_type_that_takes_them(
+    account: Account,
+) -> None:
+    account.allow(elastic_ips=50)
+    with pytest.raises(Refused, match=r"m5\.xlarge takes 15, and the provider NIC") as refused:
+        account.checked_up(with_floating(15))
+    assert "such as m5.4xlarge (30)" in refused.value.hint
+    assert account.aws.observe("demo").empty
+
+
+def test_a_limit_that_others_reach_in_the_middle_is_told_the_same_way_and_up_goes_on(
+    account: Account,
+) -> None:
+    account.checked_up()
+    steps = account.plan(with_floating(3))
+    account.owner.allocate_address(Domain="vpc")
+
+    with pytest.raises(UserError, match="limit of Elastic IPs in this region") as reached:
+        account.apply(steps)
+    assert "pileus sim quota elastic-ips" in reached.value.hint
+    assert all(
+        "AssociationId" in elastic
+        for elastic in account.owner.describe_addresses()["Addresses"]
+        if elastic.get("Tags")
+    )
+    half = account.registered()
+
+    account.allow(elastic_ips=6)
+    account.checked_up(with_floating(3))
+    whole = account.registered()
+    assert {private: public for private, public in half.items() if public} == {
+        private: whole[private] for private, public in half.items() if public
+    }
+    assert None not in whole.values()
+
+
+def test_what_a_run_left_in_the_middle_goes_when_it_is_not_wanted_any_more(
+    account: Account,
+) -> None:
+    account.checked_up()
+    before = account.server.state()
+    for step in account.plan(with_floating(3))[:-1]:
+        account.aws.apply("demo", step)
+
+    account.checked_up()
+
+    assert account.server.state() == before
+
+
+def test_a_limit_of_addresses_met_in_the_middle_is_told_the_same_way(account: Account) -> None:
+    account.up()
+    more = tuple(PROVIDER + 1 + position for position in range(15))
+    with pytest.raises(UserError, match="limit of addresses per NIC") as reached:
+        account.aws.apply("demo", AssignAddresses("provider", more))
+    assert "instance_type" in reached.value.hint
+
+
+def test_assigning_and_unassigning_twice_is_doing_it_once(account: Account) -> None:
+    account.up()
+    one, two = PROVIDER + 1, PROVIDER + 2
+    for step in (AssignAddresses("provider", (one,)), AssignAddresses("provider", (one, two))):
+        account.aws.apply("demo", step)
+    assert set(account.registered()) == {PROVIDER, one, two}
+    for _ in range(2):
+        account.aws.apply("demo", UnassignAddresses("provider", (one, two)))
+    assert set(account.registered()) == {PROVIDER}
+
+
+# What EC2 made and does not know yet
+
+
+class Forgetful:
+    """A client through which each new thing stays unseen for two calls that ask for it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._unseen: dict[str, int] = {}
+        self.waits = 0
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+        if name.startswith("create_") or name == "allocate_address":
+            kind = {"allocate_address": "addresses"}.get(name, f"{name.removeprefix('create_')}s")
+            self._unseen[f"describe_{kind}"] = 2
+            return call
+        if not self._unseen.get(name):
+            return call
+        self._unseen[name] -= 1
+        return partial(self._empty, call)
+
+    def _empty(self, call: Any, **asked: Any) -> Any:
+        self.waits += 1
+        answer = call(**asked)
+        return {key: [] if isinstance(value, list) else value for key, value in answer.items()}
+
+
+@pytest.fixture
+def no_sleep(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr(clock, "sleep", slept.append)
+    return slept
+
+
+def test_what_ec2_made_and_does_not_know_yet_is_waited_for(
+    account: Account, monkeypatch: pytest.MonkeyPatch, no_sleep: list[float]
+) -> None:
+    steps = account.plan()
+    client = Forgetful(account.owner)
+    monkeypatch.setattr("pileus.underlay.aws.account.ec2_client", lambda _: client)
+    forgetful = account.session()
+
+    for step in steps:
+        forgetful.apply("demo", step)
+
+    assert client.waits > 5
+    assert len(no_sleep) > 5
+    assert account.plan() == ()
+
+
+def test_what_is_not_there_is_not_waited_for_for_ever(
+    account: Account, monkeypatch: pytest.MonkeyPatch, no_sleep: list[float]
+) -> None:
+    monkeypatch.setattr(
+        clock, "seconds", lambda: float(consistency.PATIENCE_SECONDS * len(no_sleep))
+    )
+    with pytest.raises(Fault, match="VPC is not there") as missing:
+        account.aws.apply("demo", CreateSubnet("provider", IPv4Network("172.16.20.0/24")))
+    assert missing.value.retryable
+    assert len(no_sleep) == 1
+
+
+def test_an_id_that_ec2_does_not_know_yet_is_asked_for_again_and_other_refusals_are_not(
+    no_sleep: list[float],
+) -> None:
+    def refused(code: str) -> ClientError:
+        return ClientError({"Error": {"Code": code, "Message": "no"}}, "AssociateAddress")
+
+    answers: list[ClientError | None] = [
+        refused("InvalidNetworkInterfaceID.NotFound"),
+        refused("InvalidAllocationID.NotFound"),
+        None,
+        refused("InvalidIPAddress.InUse"),
+    ]
+
+    def act() -> None:
+        if answer := answers.pop(0):
+            raise answer
+
+    consistency.once_seen(act)
+    assert len(no_sleep) == 2
+    with pytest.raises(ClientError, match="InUse"):
+        consistency.once_seen(act)
+    assert len(no_sleep) == 2
 
 
 # Down

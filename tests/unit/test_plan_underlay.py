@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from underlay_world import World
+from underlay_world import LimitReached, World
 
 from pileus.model.errors import Refused
 from pileus.model.tenant import ANYWHERE
@@ -21,24 +21,35 @@ from pileus.model.underlay import (
     WantedUnderlay,
 )
 from pileus.model.underlay_steps import (
+    AllocateElasticIp,
+    AssignAddresses,
+    AssociateElasticIp,
+    Authorize,
+    AwaitRunning,
+    AwaitStopped,
     AwaitTermination,
     CreateNic,
     ReleaseElasticIp,
+    Revoke,
     RunInstance,
     StartInstance,
     Step,
+    StopInstance,
+    UnassignAddresses,
 )
-from pileus.plan.underlay import plan_removal, plan_underlay
+from pileus.plan.underlay import plan_removal, plan_start, plan_stop, plan_underlay
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIZAqcF0mP7yNwe9nk7zQ5lJdRmEgF7SwqgkJWqWbYqP"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 MANAGEMENT, PROVIDER = IPv4Network("172.16.10.0/24"), IPv4Network("172.16.20.0/24")
 
 
-def wanted(more: int = 0, ports: frozenset[int] = frozenset(), public: int = 2) -> WantedUnderlay:
-    """The guide's environment; `more` addresses on the provider NIC, the first `public` ones with
-    an Elastic IP."""
-    addresses = (MANAGEMENT[101], *(PROVIDER[101 + position] for position in range(more + 1)))
+def wanted(
+    more: frozenset[int] = frozenset(), ports: frozenset[int] = frozenset(), public: int = 99
+) -> WantedUnderlay:
+    """The guide's environment; `more` addresses on the provider NIC, by their last byte, and an
+    Elastic IP on each of the first `public` ones."""
+    addresses = (MANAGEMENT[101], PROVIDER[101], *(PROVIDER[byte] for byte in sorted(more)))
     published = frozenset(Permission("tcp", (port, port), ANYWHERE) for port in ports)
     return WantedUnderlay(
         cloud="demo",
@@ -79,26 +90,47 @@ def down(world: World) -> None:
 
 targets = st.builds(
     wanted,
-    more=st.integers(0, 3),
+    more=st.frozensets(st.integers(102, 108)),
     ports=st.frozensets(st.sampled_from([80, 443, 522, 523]), max_size=4),
-    public=st.integers(0, 5),
+    public=st.integers(0, 10),
 )
+Goal = WantedUnderlay | Callable[[ObservedUnderlay], Sequence[Step]]
 runs = st.lists(
-    st.tuples(st.one_of(targets, st.none()), st.integers(0, 40)),
+    st.tuples(
+        st.one_of(targets, st.sampled_from([plan_removal, plan_stop, plan_start])),
+        st.integers(0, 60),
+    ),
     max_size=6,
 )
-"""Runs of `up` with a target, or of `down`, each cut off after some steps."""
+"""Runs of `up` with a target, or of `down`, `stop` and `start`, each cut off after some steps."""
+
+
+def run(earlier: Sequence[tuple[Goal, int]], world: World) -> None:
+    for goal, cut in earlier:
+        there = world.observed
+        steps = plan_underlay(goal, there) if isinstance(goal, WantedUnderlay) else goal(there)
+        for step in steps[:cut]:
+            world.apply(step)
+
+
+def shape(world: World) -> object:
+    """What is there, but for what the cloud below chooses itself."""
+    seen = world.observed
+    return (
+        seen.node and seen.node.state,
+        seen.groups,
+        {role: (nic.addresses[0], set(nic.addresses)) for role, nic in seen.nics.items()},
+        sorted((str(one.wanted_for), str(one.associated)) for one in seen.elastic_ips),
+        (seen.vpc, seen.subnets, seen.gateway_attached, seen.default_route, seen.public_key),
+    )
 
 
 @given(runs, targets)
 def test_up_finishes_whatever_runs_before_it_were_cut_off(
-    earlier: list[tuple[WantedUnderlay | None, int]], target: WantedUnderlay
+    earlier: Sequence[tuple[Goal, int]], target: WantedUnderlay
 ) -> None:
     world = World()
-    for goal, cut in earlier:
-        steps = steps_to(goal, world) if goal else plan_removal(world.observed)
-        for step in steps[:cut]:
-            world.apply(step)
+    run(earlier, world)
 
     up(target, world)
 
@@ -113,15 +145,25 @@ def test_up_finishes_whatever_runs_before_it_were_cut_off(
     }
 
 
+@given(runs, targets)
+def test_it_ends_as_if_the_last_target_had_been_the_only_one(
+    earlier: Sequence[tuple[Goal, int]], target: WantedUnderlay
+) -> None:
+    long, alone = World(), World()
+    run(earlier, long)
+
+    up(target, long)
+    up(target, alone)
+
+    assert shape(long) == shape(alone)
+
+
 @given(runs)
 def test_down_finishes_whatever_runs_before_it_were_cut_off(
-    earlier: list[tuple[WantedUnderlay | None, int]],
+    earlier: Sequence[tuple[Goal, int]],
 ) -> None:
     world = World()
-    for goal, cut in earlier:
-        steps = steps_to(goal, world) if goal else plan_removal(world.observed)
-        for step in steps[:cut]:
-            world.apply(step)
+    run(earlier, world)
 
     down(world)
 
@@ -139,13 +181,129 @@ def test_a_machine_on_its_way_out_is_waited_for_before_its_nics_are_used_or_dele
     assert not replace(ObservedUnderlay(), leaving=("i-0",)).empty
 
 
-@pytest.mark.parametrize("state", ["stopping", "stopped"])
-def test_a_machine_that_was_stopped_is_started(state: str) -> None:
+# Stop and start
+
+
+def with_machine(state: str) -> World:
     world = World()
     up(GUIDE, world)
     assert world.observed.node is not None
     world.observed = replace(world.observed, node=replace(world.observed.node, state=state))
-    assert steps_to(GUIDE, world) == (StartInstance(),)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("state", "steps"),
+    [
+        ("running", ()),
+        ("pending", (AwaitRunning(),)),
+        ("stopping", (AwaitStopped(), StartInstance(), AwaitRunning())),
+        ("stopped", (StartInstance(), AwaitRunning())),
+    ],
+)
+def test_a_machine_is_started_from_whatever_state_by_start_and_by_up(
+    state: str, steps: tuple[Step, ...]
+) -> None:
+    world = with_machine(state)
+    assert plan_start(world.observed) == steps
+    assert steps_to(GUIDE, world) == steps
+
+
+@pytest.mark.parametrize(
+    ("state", "steps"),
+    [
+        ("running", (StopInstance(), AwaitStopped())),
+        ("pending", (AwaitRunning(), StopInstance(), AwaitStopped())),
+        ("stopping", (AwaitStopped(),)),
+        ("stopped", ()),
+    ],
+)
+def test_a_machine_is_stopped_from_whatever_state(state: str, steps: tuple[Step, ...]) -> None:
+    assert plan_stop(with_machine(state).observed) == steps
+
+
+def test_nothing_but_the_machine_changes_when_it_is_stopped_and_started() -> None:
+    world = World()
+    up(wanted(frozenset({102, 103})), world)
+    before = world.observed
+
+    for steps in (plan_stop, plan_start):
+        for step in steps(world.observed):
+            world.apply(step)
+
+    assert world.observed == before
+
+
+def test_without_a_machine_there_is_nothing_to_stop_or_start() -> None:
+    assert plan_stop(ObservedUnderlay()) == plan_start(ObservedUnderlay()) == ()
+
+
+# Floating addresses
+
+
+def test_floating_addresses_come_in_one_call_and_then_an_elastic_ip_for_each() -> None:
+    world = World()
+    up(GUIDE, world)
+    one, two = PROVIDER[102], PROVIDER[103]
+    assert steps_to(wanted(frozenset({102, 103}), frozenset({522})), world) == (
+        AssignAddresses("provider", (one, two)),
+        AllocateElasticIp(one),
+        AssociateElasticIp("provider", one),
+        AllocateElasticIp(two),
+        AssociateElasticIp("provider", two),
+    )
+
+
+def test_what_is_given_back_goes_before_what_is_added_its_elastic_ip_first() -> None:
+    world = World(elastic_quota=4, addresses_per_nic=3)
+    up(wanted(frozenset({102, 103})), world)
+    publics = [one.public for one in world.observed.elastic_ips[2:]]
+
+    other = wanted(frozenset({104, 105}))
+    steps = steps_to(other, world)
+    up(other, world)
+
+    assert steps[:4] == (
+        ReleaseElasticIp(publics[0]),
+        ReleaseElasticIp(publics[1]),
+        UnassignAddresses("provider", (PROVIDER[102], PROVIDER[103])),
+        AssignAddresses("provider", (PROVIDER[104], PROVIDER[105])),
+    )
+    assert steps_to(other, world) == ()
+
+
+def test_a_limit_met_in_the_middle_leaves_no_elastic_ip_without_its_address() -> None:
+    world = World(elastic_quota=3)
+    target = wanted(frozenset({102, 103}))
+    with pytest.raises(LimitReached):
+        up(target, world)
+
+    assert [one.associated for one in world.observed.elastic_ips] == [
+        MANAGEMENT[101],
+        PROVIDER[101],
+        PROVIDER[102],
+    ]
+    kept = world.observed.elastic_ips
+    world.elastic_quota = 4
+    up(target, world)
+    assert world.observed.elastic_ips[:3] == kept
+
+
+def test_a_port_stays_open_when_another_rule_takes_over() -> None:
+    world = World()
+    up(GUIDE, world)
+    rule = Permission("tcp", (0, 65535), ANYWHERE)
+    everything = replace(
+        GUIDE, nics=(GUIDE.nics[0], replace(GUIDE.nics[1], ingress=frozenset({rule})))
+    )
+    assert [type(step) for step in steps_to(everything, world)] == [Authorize, Revoke]
+
+
+def test_where_a_group_cannot_hold_both_rules_close_first() -> None:
+    world = World()
+    up(wanted(ports=frozenset(range(1000, 1060))), world)
+    steps = steps_to(wanted(ports=frozenset({1})), world)
+    assert [type(step) for step in steps] == [*(60 * [Revoke]), Authorize]
 
 
 def test_of_two_elastic_ips_for_one_address_the_one_in_use_stays() -> None:

@@ -12,10 +12,12 @@ from pileus.model.addresses import Mac
 from pileus.model.underlay import ElasticIp, Node, ObservedNic, ObservedUnderlay
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
-    AssignAddress,
+    AssignAddresses,
     AssociateElasticIp,
     AttachInternetGateway,
     Authorize,
+    AwaitRunning,
+    AwaitStopped,
     CreateGroup,
     CreateInternetGateway,
     CreateNic,
@@ -35,8 +37,9 @@ from pileus.model.underlay_steps import (
     RunInstance,
     StartInstance,
     Step,
+    StopInstance,
     TerminateInstance,
-    UnassignAddress,
+    UnassignAddresses,
 )
 
 Key = TypeVar("Key")
@@ -48,10 +51,16 @@ def _without(mapping: Mapping[Key, Value], key: Key) -> dict[Key, Value]:
     return {one: value for one, value in mapping.items() if one != key}
 
 
+class LimitReached(Exception):
+    """A call that asks for more than the account may have."""
+
+
 class World:
     """Steps are applied by the same order of dependencies that AWS insists on."""
 
-    def __init__(self) -> None:
+    def __init__(self, elastic_quota: int = 50, addresses_per_nic: int = 50) -> None:
+        self.elastic_quota = elastic_quota
+        self.addresses_per_nic = addresses_per_nic
         self.observed = ObservedUnderlay()
         self._given = 0
 
@@ -134,22 +143,27 @@ class World:
         self._now(nics={**self.observed.nics, step.role: nic})
 
     @_do.register
-    def _(self, step: AssignAddress) -> None:
+    def _(self, step: AssignAddresses) -> None:
         nic = self.observed.nics[step.role]
-        assert step.address not in nic.addresses
-        more = replace(nic, addresses=(*nic.addresses, step.address))
+        assert step.addresses
+        assert not set(step.addresses) & set(nic.addresses)
+        more = replace(nic, addresses=(*nic.addresses, *step.addresses))
+        assert len(more.addresses) <= self.addresses_per_nic
         self._now(nics={**self.observed.nics, step.role: more})
 
     @_do.register
-    def _(self, step: UnassignAddress) -> None:
+    def _(self, step: UnassignAddresses) -> None:
         nic = self.observed.nics[step.role]
-        assert step.address in nic.addresses[1:]
-        kept = tuple(address for address in nic.addresses if address != step.address)
+        assert step.addresses
+        assert set(step.addresses) <= set(nic.addresses[1:])
+        assert not any(one.associated in step.addresses for one in self.observed.elastic_ips)
+        kept = tuple(address for address in nic.addresses if address not in step.addresses)
         self._now(nics={**self.observed.nics, step.role: replace(nic, addresses=kept)})
-        self._unbind(step.address)
 
     @_do.register
     def _(self, step: AllocateElasticIp) -> None:
+        if len(self.observed.elastic_ips) >= self.elastic_quota:
+            raise LimitReached
         self._given += 1
         public = IPv4Address("198.51.100.0") + self._given
         made = ElasticIp(f"eipalloc-{self._given}", public, step.address, None)
@@ -192,9 +206,25 @@ class World:
         self._now(node=node, instance_type=step.instance_type)
 
     @_do.register
+    def _(self, step: StopInstance) -> None:
+        self._turn("running", "stopping")
+
+    @_do.register
+    def _(self, step: AwaitStopped) -> None:
+        self._turn("stopping", "stopped")
+
+    @_do.register
     def _(self, step: StartInstance) -> None:
+        self._turn("stopped", "pending")
+
+    @_do.register
+    def _(self, step: AwaitRunning) -> None:
+        self._turn("pending", "running")
+
+    def _turn(self, before: str, after: str) -> None:
         assert self.observed.node is not None
-        self._now(node=replace(self.observed.node, state="running"))
+        assert self.observed.node.state == before
+        self._now(node=replace(self.observed.node, state=after))
 
     @_do.register
     def _(self, step: TerminateInstance) -> None:

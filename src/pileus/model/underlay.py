@@ -14,6 +14,7 @@ ROLES: tuple[Role, ...] = ("management", "provider")
 """In device order: the management NIC is device 0, the provider NIC device 1."""
 
 Protocol = Literal["tcp", "udp", "icmp"]
+ALL_PORTS = (0, 65535)
 
 
 @dataclass(frozen=True, order=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from pileus.model.underlay import Permission, Role
+from pileus.model.underlay import ALL_PORTS, Permission, Role
 
 
 @dataclass(frozen=True)
@@ -99,21 +99,21 @@ class CreateNic:
 
 
 @dataclass(frozen=True)
-class AssignAddress:
+class AssignAddresses:
     role: Role
-    address: IPv4Address
+    addresses: tuple[IPv4Address, ...]
 
     def __str__(self) -> str:
-        return f"register {self.address} on the {self.role} NIC"
+        return f"register {_listed(self.addresses)} on the {self.role} NIC"
 
 
 @dataclass(frozen=True)
-class UnassignAddress:
+class UnassignAddresses:
     role: Role
-    address: IPv4Address
+    addresses: tuple[IPv4Address, ...]
 
     def __str__(self) -> str:
-        return f"take {self.address} off the {self.role} NIC"
+        return f"take {_listed(self.addresses)} off the {self.role} NIC"
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,27 @@ class RunInstance:
 
 
 @dataclass(frozen=True)
+class StopInstance:
+    def __str__(self) -> str:
+        return "stop the machine"
+
+
+@dataclass(frozen=True)
+class AwaitStopped:
+    def __str__(self) -> str:
+        return "wait until the machine is stopped"
+
+
+@dataclass(frozen=True)
 class StartInstance:
     def __str__(self) -> str:
         return "start the machine"
+
+
+@dataclass(frozen=True)
+class AwaitRunning:
+    def __str__(self) -> str:
+        return "wait until the machine runs"
 
 
 @dataclass(frozen=True)
@@ -248,12 +266,15 @@ Step = (
     | RevokeStrays
     | ImportKey
     | CreateNic
-    | AssignAddress
-    | UnassignAddress
+    | AssignAddresses
+    | UnassignAddresses
     | AllocateElasticIp
     | AssociateElasticIp
     | RunInstance
+    | StopInstance
+    | AwaitStopped
     | StartInstance
+    | AwaitRunning
     | TerminateInstance
     | AwaitTermination
     | ReleaseElasticIp
@@ -269,7 +290,13 @@ Step = (
 )
 
 
+def _listed(addresses: tuple[IPv4Address, ...]) -> str:
+    return ", ".join(map(str, addresses))
+
+
 def _traffic(permission: Permission) -> str:
     ports = permission.ports
+    if permission.protocol != "icmp" and ports == ALL_PORTS:
+        return f"all {permission.protocol} from {permission.source}"
     where = "" if ports is None else f" {ports[0]}" if ports[0] == ports[1] else f" {ports}"
     return f"{permission.protocol}{where} from {permission.source}"

@@ -5,16 +5,18 @@ A plan made again after its steps were applied, all or some of them, is what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pileus.model.errors import Refused
-from pileus.model.underlay import ROLES, ObservedUnderlay, WantedNic, WantedUnderlay
+from pileus.model.underlay import ROLES, ElasticIp, ObservedUnderlay, WantedNic, WantedUnderlay
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
-    AssignAddress,
+    AssignAddresses,
     AssociateElasticIp,
     AttachInternetGateway,
     Authorize,
+    AwaitRunning,
+    AwaitStopped,
     AwaitTermination,
     CreateGroup,
     CreateInternetGateway,
@@ -38,8 +40,9 @@ from pileus.model.underlay_steps import (
     RunInstance,
     StartInstance,
     Step,
+    StopInstance,
     TerminateInstance,
-    UnassignAddress,
+    UnassignAddresses,
 )
 
 RULES_PER_GROUP = 60
@@ -57,13 +60,47 @@ def plan_underlay(wanted: WantedUnderlay, observed: ObservedUnderlay) -> tuple[S
     steps = [*_left_over(observed), *_network(wanted, observed)]
     for nic in wanted.nics:
         steps += [*_group(nic, observed), *_nic(nic, observed)]
-    steps += [*_elastic_ips(wanted, observed), *_machine(wanted, observed)]
+    kept = _kept_elastic_ips(wanted, observed)
+    # What is given back makes room for what is added, under the same limits.
+    steps += [ReleaseElasticIp(one.public) for one in observed.elastic_ips if one not in kept]
+    for nic in wanted.nics:
+        steps += [*_addresses(nic, observed)]
+    steps += [*_elastic_ips(wanted, kept), *_machine(wanted, observed)]
     return tuple(steps)
 
 
 def plan_removal(observed: ObservedUnderlay) -> tuple[Step, ...]:
     """The steps that remove everything observed, in the order that the cloud accepts."""
     return tuple(_removal(observed))
+
+
+def plan_stop(observed: ObservedUnderlay) -> tuple[Step, ...]:
+    """The steps until the machine is stopped; nothing else changes, Elastic IPs stay.
+
+    Without a machine there are none.
+    """
+    match observed.node.state if observed.node else "stopped":
+        case "stopped":
+            return ()
+        case "stopping":
+            return (AwaitStopped(),)
+        case "pending":
+            return (AwaitRunning(), StopInstance(), AwaitStopped())
+        case _:
+            return (StopInstance(), AwaitStopped())
+
+
+def plan_start(observed: ObservedUnderlay) -> tuple[Step, ...]:
+    """The steps until the machine runs, from whatever state. Without a machine there are none."""
+    match observed.node.state if observed.node else "running":
+        case "running":
+            return ()
+        case "pending":
+            return (AwaitRunning(),)
+        case "stopping":
+            return (AwaitStopped(), StartInstance(), AwaitRunning())
+        case _:
+            return (StartInstance(), AwaitRunning())
 
 
 def _refuse_what_cannot_be(wanted: WantedUnderlay) -> None:
@@ -134,38 +171,48 @@ def _group(nic: WantedNic, observed: ObservedUnderlay) -> Iterator[Step]:
     if strays := observed.stray_rules.get(nic.role):
         yield RevokeStrays(nic.role, strays)
     have = observed.groups.get(nic.role, frozenset())
-    for permission in sorted(have - nic.ingress, key=str):
-        yield Revoke(nic.role, permission)
-    for permission in sorted(nic.ingress - have, key=str):
-        yield Authorize(nic.role, permission)
+    closed: list[Step] = [Revoke(nic.role, one) for one in sorted(have - nic.ingress, key=str)]
+    opened: list[Step] = [Authorize(nic.role, one) for one in sorted(nic.ingress - have, key=str)]
+    # Where both sets fit in, what stays open under another rule is open all the time.
+    if len(have | nic.ingress) <= RULES_PER_GROUP:
+        yield from opened + closed
+    else:
+        yield from closed + opened
 
 
 def _nic(nic: WantedNic, observed: ObservedUnderlay) -> Iterator[Step]:
-    there = observed.nics.get(nic.role)
-    if there is None:
+    if nic.role not in observed.nics:
         yield CreateNic(nic.role, nic.addresses[0])
+
+
+def _addresses(nic: WantedNic, observed: ObservedUnderlay) -> Iterator[Step]:
+    there = observed.nics.get(nic.role)
     have = set(there.addresses) if there else {nic.addresses[0]}
-    for address in sorted(have - set(nic.addresses)):
-        yield UnassignAddress(nic.role, address)
-    for address in sorted(set(nic.addresses) - have):
-        yield AssignAddress(nic.role, address)
+    if gone := have - set(nic.addresses):
+        yield UnassignAddresses(nic.role, tuple(sorted(gone)))
+    if new := set(nic.addresses) - have:
+        yield AssignAddresses(nic.role, tuple(sorted(new)))
 
 
-def _elastic_ips(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Step]:
+def _kept_elastic_ips(wanted: WantedUnderlay, observed: ObservedUnderlay) -> list[ElasticIp]:
+    """One for each wanted address that has any."""
     by_address = {
         elastic.wanted_for: elastic
         # One that is in use comes last, and so stays.
         for elastic in sorted(observed.elastic_ips, key=lambda one: one.associated is not None)
         if elastic.wanted_for in wanted.elastic_ips
     }
-    for elastic in observed.elastic_ips:
-        if elastic not in by_address.values():
-            yield ReleaseElasticIp(elastic.public)
+    return list(by_address.values())
+
+
+def _elastic_ips(wanted: WantedUnderlay, kept: Iterable[ElasticIp]) -> Iterator[Step]:
+    by_address = {elastic.wanted_for: elastic for elastic in kept}
     for nic in wanted.nics:
         for address in nic.addresses:
             if address not in wanted.elastic_ips:
                 continue
             there = by_address.get(address)
+            # One by one, so that a limit met in the middle leaves none without its address.
             if there is None:
                 yield AllocateElasticIp(address)
             if there is None or there.associated != address:
@@ -185,8 +232,7 @@ def _machine(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Ste
             wanted.root_gib,
             wanted.nested_virtualization,
         )
-    elif observed.node.state in ("stopping", "stopped"):
-        yield StartInstance()
+    yield from plan_start(observed)
 
 
 def _removal(observed: ObservedUnderlay) -> Iterator[Step]:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pileus.model.publishing import Published
 from pileus.model.tenant import ANYWHERE
-from pileus.model.underlay import Permission, WantedNic, WantedUnderlay
+from pileus.model.underlay import ALL_PORTS, Permission, WantedNic, WantedUnderlay
 from pileus.spec import Spec
 
 API_PORTS = {
@@ -25,8 +25,8 @@ API_PORTS = {
 
 EVERYTHING = frozenset(
     {
-        Permission("tcp", (0, 65535), ANYWHERE),
-        Permission("udp", (0, 65535), ANYWHERE),
+        Permission("tcp", ALL_PORTS, ANYWHERE),
+        Permission("udp", ALL_PORTS, ANYWHERE),
         Permission("icmp", None, ANYWHERE),
     }
 )

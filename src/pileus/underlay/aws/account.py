@@ -6,13 +6,15 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from pileus.model.errors import UserError
+from pileus.model.limits import Limits
 from pileus.model.underlay import InstanceType, ObservedUnderlay
 from pileus.model.underlay_steps import Step
 from pileus.system import http
 from pileus.underlay.aws.apply import Call, do
-from pileus.underlay.aws.catalogue import instance_type
+from pileus.underlay.aws.catalogue import family, instance_type
 from pileus.underlay.aws.client import AwsEndpoint, calling, ec2_client
-from pileus.underlay.aws.observe import Raw, observed
+from pileus.underlay.aws.consistency import once_seen
+from pileus.underlay.aws.observe import Raw, elastic_ip_quota, observed
 
 
 class Aws:
@@ -34,12 +36,12 @@ class Aws:
             return observed(Raw(self._client, cloud), cloud)
 
     def apply(self, cloud: str, step: Step) -> None:
-        """Do one step. What it refers to by role is looked up by tag.
+        """Do one step. What it refers to by role is looked up by tag, and waited for a while.
 
         Raises CloudFault when the API fails and UserError when it reaches a quota.
         """
         with calling(str(step)):
-            do(step, Call(self._client, cloud, Raw(self._client, cloud)))
+            once_seen(lambda: do(step, Call(self._client, cloud, Raw(self._client, cloud))))
 
     def caller_address(self) -> IPv4Address:
         """The address that this cloud sees the caller come from. Raises UserError."""
@@ -58,3 +60,13 @@ class Aws:
         """What the cloud says of an instance type. Raises UserError for an unknown one."""
         with calling(f"look up the instance type {name}"):
             return instance_type(self._client, name)
+
+    def limits(self, instance_type_name: str) -> Limits:
+        """What the account and this type of machine allow. Raises UserError for an unknown one."""
+        with calling("look up the account's limits"):
+            return Limits(
+                instance_type(self._client, instance_type_name),
+                family(self._client, instance_type_name),
+                elastic_ip_quota(self._client),
+                len(self._client.describe_addresses()["Addresses"]),
+            )

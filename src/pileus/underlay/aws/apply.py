@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import singledispatch
 from ipaddress import IPv4Address
@@ -15,10 +15,12 @@ from pileus.model.errors import Fault
 from pileus.model.underlay import ROLES, Permission, Role
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
-    AssignAddress,
+    AssignAddresses,
     AssociateElasticIp,
     AttachInternetGateway,
     Authorize,
+    AwaitRunning,
+    AwaitStopped,
     AwaitTermination,
     CreateGroup,
     CreateInternetGateway,
@@ -41,12 +43,14 @@ from pileus.model.underlay_steps import (
     RouteToInternet,
     RunInstance,
     StartInstance,
+    StopInstance,
     TerminateInstance,
-    UnassignAddress,
+    UnassignAddresses,
 )
 from pileus.system import clock
 from pileus.underlay.aws.catalogue import image, instance_type
 from pileus.underlay.aws.client import ADDRESS_TAG, ROLE_TAG, tags
+from pileus.underlay.aws.consistency import NotSeen
 from pileus.underlay.aws.observe import Raw
 
 _POLL_SECONDS = 0.5
@@ -82,6 +86,11 @@ class Call:
     def nic(self, role: Role) -> str:
         return str(_there(self.raw.nics.get(role), f"{role} NIC")["NetworkInterfaceId"])
 
+    def registered(self, role: Role) -> list[IPv4Address]:
+        """Addresses on the NIC."""
+        rows = _there(self.raw.nics.get(role), f"{role} NIC")["PrivateIpAddresses"]
+        return [IPv4Address(row["PrivateIpAddress"]) for row in rows]
+
     def tags(self, kind: str, name: str, **more: str) -> list[dict[str, Any]]:
         return tags(kind, self.cloud, name, **more)
 
@@ -91,14 +100,14 @@ class Call:
 
 def _there(item: dict[str, Any] | None, what: str) -> dict[str, Any]:
     if item is None:
-        raise Fault(f"the {what} is not there", hint="run `pileus up` again", retryable=True)
+        raise NotSeen(f"the {what} is not there", hint="run `pileus up` again", retryable=True)
     return item
 
 
 # ruff: noqa: ARG001 - every step is done with a call, and some need nothing of themselves
 @singledispatch
 def do(step: Any, call: Call) -> None:
-    """Do one step. Raises botocore's errors as they come, and Fault when a part is missing."""
+    """Do one step. Raises botocore's errors as they come, and NotSeen when a part is missing."""
     raise TypeError(step)
 
 
@@ -210,17 +219,23 @@ def _(step: CreateNic, call: Call) -> None:
 
 
 @do.register
-def _(step: AssignAddress, call: Call) -> None:
-    call.client.assign_private_ip_addresses(
-        NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=[str(step.address)]
-    )
+def _(step: AssignAddresses, call: Call) -> None:
+    if new := set(step.addresses) - set(call.registered(step.role)):
+        call.client.assign_private_ip_addresses(
+            NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=_texts(new)
+        )
 
 
 @do.register
-def _(step: UnassignAddress, call: Call) -> None:
-    call.client.unassign_private_ip_addresses(
-        NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=[str(step.address)]
-    )
+def _(step: UnassignAddresses, call: Call) -> None:
+    if gone := set(step.addresses) & set(call.registered(step.role)):
+        call.client.unassign_private_ip_addresses(
+            NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=_texts(gone)
+        )
+
+
+def _texts(addresses: Iterable[IPv4Address]) -> list[str]:
+    return [str(address) for address in sorted(addresses)]
 
 
 @do.register
@@ -247,7 +262,7 @@ def _elastic_ip(call: Call, value: str, tag: str) -> str:
     for item in call.raw.elastic_ips:
         if any(pair == {"Key": tag, "Value": value} for pair in item.get("Tags", [])):
             return str(item["AllocationId"])
-    raise Fault(f"the Elastic IP for {value} is not there", hint="run `pileus up` again")
+    raise NotSeen(f"the Elastic IP for {value} is not there", hint="run `pileus up` again")
 
 
 @do.register
@@ -291,9 +306,22 @@ def _cpu(step: RunInstance, call: Call) -> dict[str, Any]:
 
 
 @do.register
+def _(step: StopInstance, call: Call) -> None:
+    call.client.stop_instances(InstanceIds=[call.instance])
+
+
+@do.register
+def _(step: AwaitStopped, call: Call) -> None:
+    _await_state(call, call.instance, "stopped")
+
+
+@do.register
 def _(step: StartInstance, call: Call) -> None:
-    _await_state(call, call.instance, "stopped", "running")
     call.client.start_instances(InstanceIds=[call.instance])
+
+
+@do.register
+def _(step: AwaitRunning, call: Call) -> None:
     _await_state(call, call.instance, "running")
 
 

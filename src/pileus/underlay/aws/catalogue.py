@@ -28,9 +28,20 @@ def image(client: Any, name: str) -> dict[str, Any]:
 def instance_type(client: Any, name: str) -> InstanceType:
     """What AWS says of a type of machine. Raises botocore's errors as they come."""
     (found,) = client.describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
+    return _type(found)
+
+
+def family(client: Any, name: str) -> tuple[InstanceType, ...]:
+    """The types of the same family, as all m5 for `m5.xlarge`."""
+    alike = [{"Name": "instance-type", "Values": [f"{name.partition('.')[0]}.*"]}]
+    pages = client.get_paginator("describe_instance_types").paginate(Filters=alike)
+    return tuple(_type(found) for page in pages for found in page["InstanceTypes"])
+
+
+def _type(found: dict[str, Any]) -> InstanceType:
     network, features = found["NetworkInfo"], found["ProcessorInfo"].get("SupportedFeatures")
     return InstanceType(
-        name,
+        found["InstanceType"],
         found["MemoryInfo"]["SizeInMiB"],
         network["MaximumNetworkInterfaces"],
         network["Ipv4AddressesPerInterface"],

@@ -14,6 +14,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from pileus.model.errors import CloudFault, Fault, UserError
+from pileus.model.limits import (
+    ELASTIC_IPS_REACHED,
+    NIC_ADDRESSES_REACHED,
+    ways_to_elastic_ips,
+    ways_to_nic_addresses,
+)
 from pileus.model.underlay import Role
 
 CLOUD_TAG = "pileus:cloud"
@@ -23,15 +29,18 @@ ADDRESS_TAG = "pileus:address"
 """On an Elastic IP: the registered address that it was allocated for."""
 
 _QUOTAS = {
-    "AddressLimitExceeded": "Elastic IPs per region (5 by default)",
     "VpcLimitExceeded": "VPCs per region (5 by default)",
     "InternetGatewayLimitExceeded": "internet gateways per region (5 by default)",
     "NetworkInterfaceLimitExceeded": "NICs per region",
-    "PrivateIpAddressLimitExceeded": "addresses per NIC of this instance type",
     "RulesPerSecurityGroupLimitExceeded": "rules per security group (60 by default)",
     "VcpuLimitExceeded": "vCPUs per region",
     "InstanceLimitExceeded": "instances per region",
 }
+_LIMITS = {
+    "AddressLimitExceeded": (ELASTIC_IPS_REACHED, ways_to_elastic_ips()),
+    "PrivateIpAddressLimitExceeded": (NIC_ADDRESSES_REACHED, ways_to_nic_addresses()),
+}
+"""Looked at beforehand, and met nevertheless where somebody else was quicker."""
 _PASSING = {
     "RequestLimitExceeded",
     "Throttling",
@@ -101,6 +110,9 @@ def calling(what: str) -> Iterator[None]:
                 f"{what}: the account's limit of {_QUOTAS[code]} is reached",
                 hint="release what is not used, ask AWS to raise the quota, or use another region",
             ) from error
+        if code in _LIMITS:
+            reached, ways = _LIMITS[code]
+            raise UserError(f"{what}: {reached}", hint=ways) from error
         if code in _MENDABLE:
             raise UserError(f"{what}: {message}", hint=_MENDABLE[code]) from error
         raise CloudFault(

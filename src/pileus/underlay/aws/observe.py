@@ -141,6 +141,16 @@ def _state(instance: dict[str, Any]) -> str:
     return str(instance["State"]["Name"])
 
 
+def elastic_ip_quota(client: Any) -> int | None:
+    """How many Elastic IPs the account may have in the region; None where it does not tell."""
+    name = "vpc-max-elastic-ips"
+    attributes = client.describe_account_attributes(AttributeNames=[name])["AccountAttributes"]
+    for attribute in attributes:
+        if attribute["AttributeName"] == name and attribute["AttributeValues"]:
+            return int(attribute["AttributeValues"][0]["AttributeValue"])
+    return None
+
+
 def observed(raw: Raw, cloud: str) -> ObservedUnderlay:
     """The descriptions as values. Asks for every kind."""
     gateway_id = raw.gateway["InternetGatewayId"] if raw.gateway else None

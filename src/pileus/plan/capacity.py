@@ -1,0 +1,74 @@
+"""Whether the account and the machine have room for the addresses wanted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pileus.model.errors import Refused
+from pileus.model.limits import (
+    ELASTIC_IPS_REACHED,
+    NIC_ADDRESSES_REACHED,
+    Limits,
+    ways_to_elastic_ips,
+    ways_to_nic_addresses,
+)
+from pileus.model.underlay import InstanceType, ObservedUnderlay, WantedUnderlay
+
+_REMAKE = "; a machine that exists changes its type by `pileus down --yes` and `pileus up`"
+
+
+def require_capacity(wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits) -> None:
+    """Raise Refused, before anything is made, when a limit stands in the way of what is added.
+
+    It names each limit, what is used of it and what is needed, and the ways around it. What is
+    there already is never refused: giving addresses back works over any limit.
+    """
+    reached = [*_elastic_ips(wanted, observed, limits), *_nic_addresses(wanted, observed, limits)]
+    if reached:
+        raise Refused(
+            "; ".join(what for what, _ in reached), hint="; ".join(ways for _, ways in reached)
+        )
+
+
+def _elastic_ips(
+    wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
+) -> Iterator[tuple[str, str]]:
+    quota, needed = limits.elastic_ips, len(wanted.elastic_ips)
+    # Ours that are not wanted any more are released first.
+    others = limits.elastic_ips_used - len(observed.elastic_ips)
+    there = {elastic.wanted_for for elastic in observed.elastic_ips}
+    if quota is None or wanted.elastic_ips <= there or others + needed <= quota:
+        return
+    floating = sum(len(nic.addresses) - 1 for nic in wanted.nics)
+    yield (
+        f"{ELASTIC_IPS_REACHED}: it is {quota}, of which others use {others}, and cloud "
+        f"`{wanted.cloud}` needs {needed}",
+        ways_to_elastic_ips(others + needed, max(quota - others - (needed - floating), 0)),
+    )
+
+
+def _nic_addresses(
+    wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
+) -> Iterator[tuple[str, str]]:
+    limit = limits.instance_type.addresses_per_nic
+    for nic in wanted.nics:
+        there = observed.nics.get(nic.role)
+        needed = len(nic.addresses)
+        if needed > limit and set(nic.addresses) - set(there.addresses if there else ()):
+            larger = _larger(limits, needed)
+            yield (
+                f"{NIC_ADDRESSES_REACHED}: {limits.instance_type.name} takes {limit}, and the "
+                f"{nic.role} NIC needs {needed}, its primary one included",
+                ways_to_nic_addresses(limit - 1, larger)
+                + (_REMAKE if larger and observed.node else ""),
+            )
+
+
+def _larger(limits: Limits, addresses: int) -> InstanceType | None:
+    """The smallest type of the family that takes so many addresses on a NIC."""
+    fit = [
+        one
+        for one in limits.family
+        if one.addresses_per_nic >= addresses and one.max_nics >= limits.instance_type.max_nics
+    ]
+    return min(fit, key=lambda one: (one.memory_mib, one.name), default=None)
