@@ -1,12 +1,14 @@
-"""An OpenStack in memory, as far as Pileus uses it, with Neutron's guards on a port's MAC.
+"""An OpenStack in memory, as far as Pileus uses it, with Neutron's guards.
 
-Its agents follow the API at once. It remembers with which MACs routers ever sent, and it can be
-cut off before or after any call that changes something.
+On a port's MAC, on addresses of the provider network, on floating IPs and on port forwardings, as
+neutron 26 has them. Its agents follow the API at once. It remembers with which MACs routers ever
+sent, and it can be cut off before or after any call that changes something.
 """
 
 from __future__ import annotations
 
 import itertools
+from ipaddress import IPv4Address
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +35,7 @@ class FakeOpenStack:
         self.network = FakeNetwork(self)
         self.compute = FakeCompute(self)
         self.image = FakeImage(self)
+        self.identity = FakeIdentity()
 
     def authorize(self) -> str:
         return "token"
@@ -50,6 +53,7 @@ class FakeOpenStack:
 
     def add(self, kind: str, **attributes: Any) -> Any:
         attributes.setdefault("description", "")
+        attributes.setdefault("project_id", self.current_project_id)
         thing = SimpleNamespace(id=next(self.ids), **attributes)
         self.things.setdefault(kind, []).append(thing)
         return thing
@@ -61,7 +65,7 @@ class FakeOpenStack:
         return [
             thing
             for thing in self.things.get(kind, [])
-            if all(getattr(thing, name) == value for name, value in filters.items())
+            if all(getattr(thing, name, None) == value for name, value in filters.items())
         ]
 
     def one(self, kind: str, **filters: Any) -> Any:
@@ -97,10 +101,15 @@ class FakeNetwork:
             return self._create_rule(attributes)
         if kind == "security_groups":
             attributes["security_group_rules"] = []
+        if kind == "ips":
+            return self._create_ip(attributes)
         gateway = attributes.get("external_gateway_info")
         thing = self.cloud.add(kind, **attributes)
         if kind == "ports":
-            thing.device_id = thing.device_owner = ""
+            vars(thing).update({"device_id": "", "device_owner": ""} | attributes)
+        if kind == "routers":
+            thing.is_distributed = thing.is_ha = False
+            vars(thing).setdefault("is_admin_state_up", True)
         if kind == "subnets":
             vars(thing).setdefault("service_types", [])
             vars(thing).setdefault("allocation_pools", [])
@@ -126,18 +135,127 @@ class FakeNetwork:
             ]
         self.cloud.written()
 
-    def _set_gateway(self, router: Any, info: dict[str, Any]) -> None:
-        fixed_ips = info["external_fixed_ips"]
-        for port in self.cloud.select("ports", device_id=router.id, network_id=info["network_id"]):
-            port.fixed_ips = fixed_ips
+    def _create_ip(self, attributes: dict[str, Any]) -> Any:
+        network = attributes["floating_network_id"]
+        project = attributes.get("project_id", self.cloud.current_project_id)
+        if project == self.cloud.current_project_id and self.cloud.quota == 0:
+            raise Refusal("quota exceeded")
+        address = self._address(
+            network, "network:floatingip", attributes.pop("floating_ip_address", None)
+        )
+        floating = self.cloud.add(
+            "ips",
+            **{"port_id": None, "router_id": None, "fixed_ip_address": None} | attributes,
+            floating_ip_address=address,
+        )
+        self.cloud.add(
+            "ports",
+            name="",
+            device_id=floating.id,
+            device_owner="network:floatingip",
+            network_id=network,
+            fixed_ips=[{"ip_address": address}],
+            project_id="",
+        )
+        self._associate(floating, attributes.get("port_id"))
+        self.cloud.written()
+        return floating
+
+    def _address(self, network_id: str, owner: str, asked: str | None) -> str:
+        """An address of the provider network: asked for, from any part of it, or of the pools."""
+        subnet = self.cloud.one("subnets", network_id=network_id)
+        if subnet.service_types and owner not in subnet.service_types:
+            raise Refusal("no subnet for this service type")
+        taken = {
+            fixed["ip_address"]
+            for port in self.cloud.select("ports", network_id=network_id)
+            for fixed in port.fixed_ips
+        }
+        if asked in taken:
+            raise Refusal("IP address already allocated")
+        free = (
+            str(IPv4Address(number))
+            for pool in subnet.allocation_pools
+            for number in range(int(IPv4Address(pool["start"])), int(IPv4Address(pool["end"])) + 1)
+            if str(IPv4Address(number)) not in taken
+        )
+        if (address := asked or next(free, None)) is None:
+            raise Refusal("no more IP addresses available")
+        return address
+
+    def _associate(self, floating: Any, port_id: str | None) -> None:
+        if port_id is None:
+            if not self.cloud.select("forwards", ip=floating.id):
+                floating.router_id = None
+            floating.port_id = floating.fixed_ip_address = None
             return
+        if self.cloud.select("forwards", ip=floating.id):
+            raise Refusal("floating IP in use by port forwarding")
+        others = self.cloud.select("ips", port_id=port_id)
+        if [ip for ip in others if ip.id != floating.id]:
+            raise Refusal("port has a floating IP already")
+        port = self.cloud.one("ports", id=port_id)
+        floating.router_id = self._router_between(port, floating)
+        floating.port_id = port_id
+        floating.fixed_ip_address = port.fixed_ips[0]["ip_address"]
+
+    def _router_between(self, port: Any, floating: Any) -> str:
+        def routers(network: str, owners: tuple[str, ...]) -> set[str]:
+            there = self.cloud.select("ports", network_id=network)
+            return {p.device_id for p in there if p.device_owner in owners}
+
+        inner = routers(port.network_id, ("network:router_interface",))
+        outer = routers(floating.floating_network_id, ("network:router_gateway",))
+        if not inner & outer:
+            raise Refusal("external network is not reachable from subnet")
+        return min(inner & outer)
+
+    def floating_ip_port_forwardings(self, floating: Any) -> Any:
+        return iter(self.cloud.select("forwards", ip=floating.id))
+
+    def create_floating_ip_port_forwarding(self, floating: Any, **attributes: Any) -> None:
+        self.cloud.write("create_forward")
+        outside = {name: attributes[name] for name in ("protocol", "external_port")}
+        inside = {name: attributes[name] for name in ("protocol", "internal_port_id")}
+        inside["internal_port"] = attributes["internal_port"]
+        if floating.port_id:
+            raise Refusal("floating IP is associated")
+        if self.cloud.select("ips", port_id=attributes["internal_port_id"]):
+            raise Refusal("port has a binding floating IP")
+        if self.cloud.select("forwards", ip=floating.id, **outside):
+            raise Refusal("collision with the external port")
+        if self.cloud.select("forwards", **inside):
+            raise Refusal("collision with the internal port")
+        port = self.cloud.one("ports", id=attributes["internal_port_id"])
+        floating.router_id = self._router_between(port, floating)
+        self.cloud.add("forwards", ip=floating.id, **attributes)
+        self.cloud.written()
+
+    def delete_floating_ip_port_forwarding(self, floating: Any, forward: Any) -> None:
+        self.cloud.write("delete_forward")
+        self._drop_forward(forward)
+        self.cloud.written()
+
+    def _drop_forward(self, forward: Any) -> None:
+        self.cloud.drop("forwards", forward)
+        if not self.cloud.select("forwards", ip=forward.ip):
+            self.cloud.one("ips", id=forward.ip).router_id = None
+
+    def _set_gateway(self, router: Any, info: dict[str, Any]) -> None:
+        fixed_ips = info.get("external_fixed_ips")
+        asked = fixed_ips[0]["ip_address"] if fixed_ips else None
+        for port in self.cloud.select("ports", device_id=router.id, network_id=info["network_id"]):
+            port.fixed_ips = [{"ip_address": asked}]
+            return
+        address = self._address(info["network_id"], "network:router_gateway", asked)
         self.cloud.add(
             "ports",
             name="",
             device_id=router.id,
             device_owner="network:router_gateway",
             network_id=info["network_id"],
-            fixed_ips=fixed_ips,
+            project_id="",
+            fixed_ips=[{"ip_address": address}],
             mac_address="fa:16:3e:00:00:01",
             binding_vif_type="unbound",
             status="DOWN",
@@ -147,6 +265,10 @@ class FakeNetwork:
         self.cloud.write(f"{what} {' '.join(attributes)}")
         if what == "update_port":
             self._guard_mac(thing, attributes)
+        if what == "update_ip":
+            self._associate(thing, attributes.pop("port_id"))
+        if what == "update_subnet":
+            self._guard_pools(thing, attributes)
         if gateway := attributes.get("external_gateway_info"):
             self._set_gateway(thing, gateway)
         if attributes.pop("binding_host_id", None) == "":
@@ -154,6 +276,14 @@ class FakeNetwork:
         vars(thing).update(attributes)
         self._agents()
         self.cloud.written()
+
+    @staticmethod
+    def _guard_pools(subnet: Any, attributes: dict[str, Any]) -> None:
+        """Neutron minds the gateway, and not what is in use. [_update_subnet_precommit]"""
+        for pool in attributes["allocation_pools"]:
+            first, last = IPv4Address(pool["start"]), IPv4Address(pool["end"])
+            if first <= IPv4Address(subnet.gateway_ip) <= last:
+                raise Refusal("gateway conflicts with allocation pools")
 
     @staticmethod
     def _guard_mac(port: Any, attributes: dict[str, Any]) -> None:
@@ -193,16 +323,42 @@ class FakeNetwork:
 
     def remove_interface_from_router(self, router: Any, *, port_id: str) -> None:
         self.cloud.write("remove_interface")
+        network = self.cloud.one("ports", id=port_id).network_id
+        inner = {port.id for port in self.cloud.select("ports", network_id=network)}
+        if any(ip.port_id in inner for ip in self.cloud.select("ips")):
+            raise Refusal("router interface is required by a floating IP")
         self.cloud.drop("ports", port_id)
         self.cloud.written()
 
     def _delete(self, kind: str, thing: Any) -> None:
         self.cloud.write(f"delete_{kind}")
+        self._guard_deletion(kind, thing)
         self.cloud.drop(kind, thing)
         if kind == "networks":
             for subnet in self.cloud.select("subnets", network_id=thing.id):
                 self.cloud.drop("subnets", subnet)
         self.cloud.written()
+
+    def _guard_deletion(self, kind: str, thing: Any) -> None:
+        if kind == "ips" and self.cloud.select("forwards", ip=thing.id):
+            raise Refusal("floating IP in use by port forwarding")
+        if kind == "routers" and self.cloud.select("ips", router_id=thing.id):
+            raise Refusal("router is required by a floating IP")
+        if kind in ("ips", "routers"):
+            for port in self.cloud.select("ports", device_id=thing.id):
+                self.cloud.drop("ports", port)
+        if kind == "ports":
+            for forward in self.cloud.select("forwards", internal_port_id=thing.id):
+                self._drop_forward(forward)
+            for ip in self.cloud.select("ips", port_id=thing.id):
+                self._associate(ip, None)
+
+
+class FakeIdentity:
+    @staticmethod
+    def projects() -> Any:
+        names = {"project": "admin", "p2": "second"}
+        return iter([SimpleNamespace(id=key, name=name) for key, name in names.items()])
 
 
 class FakeCompute:
@@ -282,7 +438,9 @@ class FakeImage:
 
     def create_image(self, name: str, **attributes: Any) -> None:
         self.cloud.write("create_image")
-        image = self.cloud.add("images", name=name, status="queued", **attributes)
+        image = self.cloud.add(
+            "images", name=name, status="queued", owner="project", visibility="shared", **attributes
+        )
         self.cloud.written()
         self.cloud.write("upload")
         image.status = "active"

@@ -218,7 +218,7 @@ class ObservedFloatingIp:
     server: str | None = None
     """Whose port that is, if it is a server of ours."""
     forwarding: bool = False
-    """Whether ports of it are forwarded, which keeps it from being associated."""
+    """Whether others than we forward ports of it, which keeps it from being associated."""
 
 
 @dataclass(frozen=True)
@@ -259,4 +259,4 @@ class ObservedOpenStack:
     gateways: tuple[ObservedGateway, ...] = ()
     """All on the provider network, of any project."""
     other_ports: Mapping[IPv4Address, str] = field(default_factory=dict)
-    """Whatever else has an address of the provider network, in words."""
+    """Ids of other ports that have an address of the provider network."""

@@ -13,7 +13,8 @@ call that makes them; nothing without it is ever changed.
 
 from pileus.openstack.applying import apply, ensure
 from pileus.openstack.connection import connect
+from pileus.openstack.holders import in_use
 from pileus.openstack.observing import observe
 from pileus.openstack.planning import plan
 
-__all__ = ["apply", "connect", "ensure", "observe", "plan"]
+__all__ = ["apply", "connect", "ensure", "in_use", "observe", "plan"]

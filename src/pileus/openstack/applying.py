@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.model.tenant import ObservedOpenStack, WantedOpenStack
-from pileus.openstack import on_networks, on_routers, on_servers
+from pileus.openstack import on_floating, on_networks, on_routers, on_servers
 from pileus.openstack.connection import calling
 from pileus.openstack.doing import Ours, perform
 from pileus.openstack.observing import observe
@@ -15,7 +15,7 @@ from pileus.openstack.planning import plan
 from pileus.openstack.steps import Step
 from pileus.system.clock import seconds
 
-_HOW = (on_networks, on_routers, on_servers)
+_HOW = (on_networks, on_routers, on_servers, on_floating)
 """Importing them tells `perform` how each step is done."""
 
 

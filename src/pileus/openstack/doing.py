@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import singledispatch
+from ipaddress import IPv4Address
 from typing import Any
 
 from pileus.model.errors import Fault
 from pileus.model.tenant import WantedOpenStack
 from pileus.openstack.observing import SERVER_MARK, whole
+from pileus.openstack.survey import Owner
 
 AGENT_SECONDS = 60.0
 """How long agents may take to follow the API; they do within about 5 s when they live."""
@@ -33,6 +35,15 @@ class Ours:
         return self.wanted.mark
 
     @property
+    def project(self) -> str:
+        """Id of the project that all our objects are in."""
+        return str(self.connection.current_project_id)
+
+    def is_ours(self, thing: Any) -> bool:
+        """Whether it has our mark, in our project."""
+        return Owner(self.mark, self.project).is_ours(thing)
+
+    @property
     def network(self) -> Any:
         return self.connection.network
 
@@ -42,7 +53,8 @@ class Ours:
 
     def find(self, kind: str, name: str) -> Any | None:
         """The network object of ours with that name; `kind` as the SDK's list call has it."""
-        found = getattr(self.network, kind)(name=name, description=self.mark)
+        list_them = getattr(self.network, kind)
+        found = list_them(name=name, description=self.mark, project_id=self.project)
         return next(iter(found), None)
 
     def get(self, kind: str, name: str) -> Any:
@@ -66,6 +78,12 @@ class Ours:
             None,
         )
 
+    def floating_ip(self, address: IPv4Address) -> Any | None:
+        """The floating IP at an address of the provider network, ours or not."""
+        network = self.get("networks", self.wanted.provider.name)
+        found = self.network.ips(floating_ip_address=str(address), floating_network_id=network.id)
+        return next(iter(found), None)
+
     def gateway(self, router: str) -> Any:
         """A router's port on the provider network. Raises Fault when it has none."""
         network = self.get("networks", self.wanted.provider.name)
@@ -82,5 +100,5 @@ class Ours:
 
 @singledispatch
 def perform(step: Any, _ours: Ours) -> None:
-    """Do one step; `on_networks`, `on_routers` and `on_servers` say how."""
+    """Do one step; the modules named `on_…` say how."""
     raise TypeError(f"no way to do {type(step).__name__}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -16,10 +16,12 @@ from pileus.model.tenant import (
     ObservedOpenStack,
     ObservedRouter,
     ObservedServer,
+    Pool,
     WantedOpenStack,
 )
 from pileus.model.underlay import Permission
 from pileus.openstack.connection import calling
+from pileus.openstack.survey import FloatingIp, Owner, addresses_of, survey
 
 SERVER_MARK = "pileus"
 """Key of our mark in a server's metadata; its value is the cloud's name."""
@@ -27,50 +29,66 @@ _AT_ONCE = 4
 
 
 def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
-    """Read what carries this cloud's mark. Raises CloudFault when the API does not answer."""
+    """Read what carries this cloud's mark, and who has the provider's addresses in any project.
+
+    Raises CloudFault when the API does not answer.
+    """
     with calling("look at OpenStack"):
         connection.authorize()
         questions = _questions(connection, wanted)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             futures = {name: pool.submit(question) for name, question in questions.items()}
             found = {name: future.result() for name, future in futures.items()}
+    owner = Owner(wanted.mark, connection.current_project_id, found["projects"])
     networks = networks_of(found["networks"], found["subnets"])
     provider = networks.pop(wanted.provider.name, None)
+    ports = [port for port in found["ports"] if owner.is_ours(port)]
+    outside = survey(
+        provider.id if provider else None,
+        floating_ips=found["floating_ips"],
+        ports=found["ports"],
+        routers=found["routers"],
+        owner=owner,
+    )
     return ObservedOpenStack(
         provider=provider,
         floating_ip_quota=found["quota"],
         networks=networks,
         routers={
-            str(router.name): router_of(router, ports, provider)
-            for router, ports in found["routers"]
+            str(router.name): router_of(router, found["ports"], provider)
+            for router in found["routers"]
+            if owner.is_ours(router)
         },
-        ports={str(port.name): _first_address(port) for port in found["ports"]},
+        ports={str(port.name): _first_address(port) for port in ports},
         groups={str(group.name): group_of(group, wanted.mark) for group in found["groups"]},
         servers={
-            str(server.name): server_of(server)
+            str(server.name): server_of(server, outside.floating_ip_of(str(server.name)))
             for server in found["servers"]
             if server.metadata.get(SERVER_MARK) == wanted.cloud
         },
         flavors=found["flavors"],
         images=found["images"],
         public_key=found["keypair"].public_key if found["keypair"] else None,
+        floating_ips=outside.floating_ips,
+        forwards=outside.forwards,
+        gateways=outside.gateways,
+        other_ports=outside.other_ports,
     )
 
 
 def _questions(connection: Any, wanted: WantedOpenStack) -> dict[str, Callable[[], Any]]:
     network, compute, image = connection.network, connection.compute, connection.image
-    ours = {"description": wanted.mark}
-
-    def routers() -> list[tuple[Any, list[Any]]]:
-        return [(r, list(network.ports(device_id=r.id))) for r in network.routers(**ours)]
-
+    project = connection.current_project_id
+    ours = {"description": wanted.mark, "project_id": project}
     return {
         "networks": lambda: list(network.networks(**ours)),
         "subnets": lambda: list(network.subnets(**ours)),
-        "routers": routers,
-        "ports": lambda: list(network.ports(**ours)),
+        "routers": lambda: list(network.routers()),
+        "ports": lambda: list(network.ports()),
+        "floating_ips": lambda: [FloatingIp.of(network, ip) for ip in network.ips()],
+        "projects": lambda: {str(p.id): str(p.name) for p in connection.identity.projects()},
         "groups": lambda: list(network.security_groups(**ours)),
-        "quota": lambda: network.get_quota(connection.current_project_id).floating_ips,
+        "quota": lambda: network.get_quota(project).floating_ips,
         "servers": lambda: [whole(compute, server) for server in compute.servers()],
         "flavors": lambda: frozenset(str(f.name) for f in compute.flavors(details=False)),
         "keypair": lambda: compute.find_keypair(wanted.keypair),
@@ -92,11 +110,15 @@ def _network(network: Any, subnet: Any | None) -> ObservedNetwork:
         subnet_id=subnet.id,
         subnet=IPv4Network(subnet.cidr),
         gateway=IPv4Address(subnet.gateway_ip) if subnet.gateway_ip else None,
-        pools=frozenset(
-            (IPv4Address(pool["start"]), IPv4Address(pool["end"]))
-            for pool in subnet.allocation_pools
-        ),
+        pools=pools_in(subnet.allocation_pools),
         service_types=tuple(subnet.service_types or ()),
+    )
+
+
+def pools_in(allocation_pools: Iterable[Mapping[str, str]]) -> frozenset[Pool]:
+    """A subnet's pools; Neutron lists them in any order."""
+    return frozenset(
+        (IPv4Address(pool["start"]), IPv4Address(pool["end"])) for pool in allocation_pools
     )
 
 
@@ -106,7 +128,7 @@ def router_of(
     """A router with its gateway, found by its network: its owner changes on the way."""
     gateway = None
     networks = set()
-    for port in ports:
+    for port in (port for port in ports if port.device_id == router.id):
         if provider and port.network_id == provider.id:
             gateway = GatewayPort(
                 id=port.id,
@@ -123,7 +145,7 @@ def router_of(
 
 def _first_address(port: Any) -> IPv4Address:
     """0.0.0.0 for a port that lost its address: it is then like one with a wrong address."""
-    return IPv4Address(port.fixed_ips[0]["ip_address"] if port.fixed_ips else 0)
+    return next(addresses_of(port), IPv4Address(0))
 
 
 def group_of(group: Any, mark: str) -> ObservedGroup:
@@ -158,9 +180,13 @@ def whole(compute: Any, server: Any) -> Any:
     return compute.get_server(server.id) if server.status == "ERROR" else server
 
 
-def server_of(server: Any) -> ObservedServer:
+def server_of(server: Any, floating_ip: IPv4Address | None) -> ObservedServer:
     """A server's state, with Nova's reason where it is in ERROR."""
     fault = server.fault or {}
     return ObservedServer(
-        server.id, str(server.status), bool(server.launched_at), fault.get("message")
+        id=server.id,
+        status=str(server.status),
+        launched=bool(server.launched_at),
+        fault=fault.get("message"),
+        floating_ip=floating_ip,
     )

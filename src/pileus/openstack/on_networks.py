@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv4Address
 from typing import Any
 
-from pileus.model.tenant import WantedProvider
+from pileus.model.errors import Refused
+from pileus.model.tenant import Pool, WantedProvider, within
 from pileus.openstack import steps as do
 from pileus.openstack.doing import Ours, perform
+from pileus.openstack.observing import pools_in
+from pileus.openstack.survey import addresses_of
 
 
 @perform.register
@@ -44,8 +49,33 @@ def _(step: do.CreateProviderSubnet, ours: Ours) -> None:
 
 @perform.register
 def _(step: do.UpdateProviderSubnet, ours: Ours) -> None:
+    """Looks again once nobody can take an address more, and goes back where someone just did.
+
+    Neutron itself lets pools shrink below what is in use.
+    [neutron/db/db_base_plugin_v2.py, _update_subnet_precommit]
+    """
     subnet = ours.get("subnets", step.provider.name)
+    before = {name: getattr(subnet, name) for name in ("allocation_pools", "service_types")}
     ours.network.update_subnet(subnet, **_provider_attributes(step.provider))
+    if taken := _outside(step.provider, pools_in(before["allocation_pools"]), ours):
+        ours.network.update_subnet(subnet, **before)
+        raise Refused(
+            f"meanwhile someone took {', '.join(map(str, sorted(taken)))}, to be given back",
+            hint="repeat the command: it tells who has it",
+        )
+
+
+def _outside(provider: WantedProvider, before: Iterable[Pool], ours: Ours) -> set[IPv4Address]:
+    """Addresses in use that left the pools, but for our routers', which move next."""
+    routers = {router.id for router in ours.network.routers() if ours.is_ours(router)}
+    network = ours.get("networks", provider.name)
+    return {
+        address
+        for port in ours.network.ports(network_id=network.id)
+        if port.device_id not in routers
+        for address in addresses_of(port)
+        if within(address, before) and not within(address, provider.pools)
+    }
 
 
 def _provider_attributes(provider: WantedProvider) -> dict[str, Any]:

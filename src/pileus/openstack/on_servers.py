@@ -110,9 +110,16 @@ def _(step: do.CreateServer, ours: Ours) -> None:
 
 
 def _image(name: str, ours: Ours) -> Any:
-    """Our own image of that name before anyone else's."""
-    images = list(ours.connection.image.images(name=name, status="active"))
-    images.sort(key=lambda image: ours.mark not in image.tags)
+    """An image of our project, with our mark before any other, or else a public one.
+
+    An administrator is shown every project's private images, of any name.
+    """
+    images = [
+        image
+        for image in ours.connection.image.images(name=name, status="active")
+        if image.owner == ours.project or image.visibility == "public"
+    ]
+    images.sort(key=lambda image: (image.owner != ours.project, ours.mark not in image.tags))
     if not images:
         raise Fault(
             f"there is no image {name} in OpenStack",

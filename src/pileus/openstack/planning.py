@@ -15,7 +15,9 @@ from pileus.model.tenant import (
     WantedServer,
 )
 from pileus.openstack import steps as do
+from pileus.openstack.floating import let_go, take
 from pileus.openstack.gateway_mac import BORROWED, is_right, recipe
+from pileus.openstack.holders import refuse
 from pileus.openstack.steps import Step
 
 _DEFAULT_FLOATING_IP_QUOTA = 50
@@ -28,10 +30,12 @@ def plan(wanted: WantedOpenStack, observed: ObservedOpenStack) -> list[Step]:
 
     Objects of ours that are no longer wanted go first, so that their addresses are free. What
     agents take longest to follow is asked for early and awaited last.
-    Raises Refused where something would have to be made anew that may hold data, and Fault for
-    a server of ours that broke after it had run.
+    Raises Refused where something would have to be made anew that may hold data, or taken from
+    someone else, and Fault for a server of ours that broke after it had run.
     """
+    refuse(wanted, observed)
     return [
+        *let_go(wanted, observed),
         *_removals(wanted, observed),
         *_quota(wanted.provider, observed),
         *_provider(wanted.provider, observed),
@@ -39,6 +43,7 @@ def plan(wanted: WantedOpenStack, observed: ObservedOpenStack) -> list[Step]:
         *(step for router in wanted.routers for step in _router(router, wanted, observed)),
         *_prerequisites(wanted, observed),
         *(step for server in wanted.servers for step in _server(server, observed)),
+        *take(wanted, observed),
         *(step for router in wanted.routers for step in _gateway_ready(router, observed)),
         *(step for server in wanted.servers for step in _server_ready(server, observed)),
     ]

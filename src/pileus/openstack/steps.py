@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from pileus.model.addresses import Mac
+from pileus.model.publishing import Published
 from pileus.model.tenant import (
     Pool,
     WantedFlavor,
@@ -227,6 +229,55 @@ class AwaitServer:
 
 
 @dataclass(frozen=True)
+class CreateFloatingIp:
+    address: IPv4Address
+
+    def __str__(self) -> str:
+        return f"create floating IP {self.address}"
+
+
+@dataclass(frozen=True)
+class AssociateFloatingIp:
+    address: IPv4Address
+    server: str
+
+    def __str__(self) -> str:
+        return f"give floating IP {self.address} to server {self.server}"
+
+
+@dataclass(frozen=True)
+class DisassociateFloatingIp:
+    address: IPv4Address
+
+    def __str__(self) -> str:
+        return f"take floating IP {self.address} from its server"
+
+
+@dataclass(frozen=True)
+class DeleteFloatingIp:
+    address: IPv4Address
+
+    def __str__(self) -> str:
+        return f"delete floating IP {self.address}"
+
+
+@dataclass(frozen=True)
+class CreateForward:
+    forward: Published
+
+    def __str__(self) -> str:
+        return f"forward {self.forward}"
+
+
+@dataclass(frozen=True)
+class DeleteForward:
+    forward: Published
+
+    def __str__(self) -> str:
+        return f"forward no more {self.forward}"
+
+
+@dataclass(frozen=True)
 class DeleteServer:
     name: str
 
@@ -290,6 +341,12 @@ Step = (
     | CreateServer
     | StartServer
     | AwaitServer
+    | CreateFloatingIp
+    | AssociateFloatingIp
+    | DisassociateFloatingIp
+    | DeleteFloatingIp
+    | CreateForward
+    | DeleteForward
     | DeleteServer
     | DeletePort
     | DeleteSecurityGroup
