@@ -1,4 +1,4 @@
-"""The rules of the guide's topology as nft text, to be read and to show what a change means.
+"""The rules of the wire and the uplink as nft text, to be read and to show what a change means.
 
 After a wanted change, renew the files and read what `git diff` shows:
 `.venv/bin/python tests/golden/test_golden_wire.py`.
@@ -15,15 +15,18 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "unit"))  # for renewing; pytest has it already
 
+from uplink_frames import CLONE, NIC, REGISTERED  # noqa: E402
 from vpc_states import GUIDE, VPC  # noqa: E402
 
 from pileus.rules.nft import (  # noqa: E402
     atom_text,
+    declaration,
     hook_text,
     map_text,
     rule_text,
 )
 from pileus.rules.ruleset import Table  # noqa: E402
+from pileus.uplink import pipeline  # noqa: E402
 from pileus.vpc.internet import HostLink, host_guard  # noqa: E402
 from pileus.vpc.wire.frames import frames_table  # noqa: E402
 from pileus.vpc.wire.packets import packets_table  # noqa: E402
@@ -33,6 +36,8 @@ TABLES = {
     "frames": frames_table(GUIDE, VPC),
     "packets": packets_table(GUIDE, VPC),
     "host-guard": host_guard("pileus_demo", LINK.device),
+    "uplink-mac-nat": pipeline.table(NIC, REGISTERED),
+    "uplink-mac-clone": pipeline.table(CLONE, REGISTERED),
 }
 
 
@@ -40,9 +45,15 @@ def readable(table: Table) -> str:
     """The table as `nft list table` would lay it out, each rule's name in front of it."""
     lines = [f"table {table.family} {table.name} {{"]
     for named in table.sets:
+        if named.dynamic:
+            lines.append(f"  set {named.name} {{ {declaration(named)} }}")
+            continue
         elements = ", ".join(sorted(atom_text(element) for element in named.elements))
         lines.append(f"  set {named.name} {{ type {named.kind}; elements = {{ {elements} }} }}")
     for mapping in table.maps:
+        if mapping.dynamic:
+            lines.append(f"  map {mapping.name} {{ {declaration(mapping)} }}")
+            continue
         pairs = ", ".join(f"{key} : {value}" for key, value in sorted(map_text(mapping).items()))
         kinds = f"{mapping.key_kind} : {mapping.value_kind}"
         lines.append(f"  map {mapping.name} {{ type {kinds}; elements = {{ {pairs} }} }}")

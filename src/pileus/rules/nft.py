@@ -91,12 +91,12 @@ def difference(wanted: Table, current: InKernel | None) -> list[str]:
     have = current or InKernel()
     lines += [f"add counter {name} {c}" for c in wanted.counters if c not in have.counters]
     lines += [
-        f"add set {name} {named.name} {{ {_declaration(named)} }}"
+        f"add set {name} {named.name} {{ {declaration(named)} }}"
         for named in wanted.sets
         if named.name not in have.sets
     ]
     lines += [
-        f"add map {name} {named.name} {{ {_declaration(named)} }}"
+        f"add map {name} {named.name} {{ {declaration(named)} }}"
         for named in wanted.maps
         if named.name not in have.maps
     ]
@@ -170,7 +170,8 @@ def _declared_otherwise(wanted: Table, have: InKernel) -> bool:
     return any(have.declared.get(one.name, declared(one)) != declared(one) for one in named)
 
 
-def _declaration(named: NamedSet | NamedMap) -> str:
+def declaration(named: NamedSet | NamedMap) -> str:
+    """A set or map without its elements, as nft reads it."""
     what = declared(named)
     if named.dynamic is None:
         return f"type {what.kind};" + (" flags interval;" if what.interval else "")

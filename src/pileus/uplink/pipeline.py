@@ -68,6 +68,7 @@ CLAIM = 60
 """Seconds for which a MAC's claim to an address is believed without looking at it again."""
 _INSIDE = 3600
 
+_RESOLVED = Count(f"{IN}.{Code.UPLINK_RESOLVED}")
 _IP_SENDER: Key = (Field.IP_SOURCE, Field.ETHER_SOURCE)
 _ARP_SENDER: Key = (Field.ARP_SENDER_IP, Field.ARP_SENDER_MAC)
 
@@ -109,42 +110,41 @@ def _dynamic_sets() -> Iterator[NamedSet]:
 
 
 def _nat(nic: UplinkNic) -> Iterator[Chain]:
-    yield _chain("translate_out_ip", _leave(Rewrite(Field.ETHER_SOURCE, nic.mac)))
+    at_home = Match(Field.ETHER_DESTINATION, SetName(INSIDE))
+    own = Rewrite(Field.ETHER_SOURCE, nic.mac)
+    yield _base(nic, OUT)
     yield _chain(
-        "translate_out_arp",
-        _leave(Rewrite(Field.ARP_SENDER_MAC, nic.mac), Rewrite(Field.ETHER_SOURCE, nic.mac)),
+        "guard_out_ip", _guard_out_ip("learn_ip", _drop(OUT, Code.UPLINK_STAYS_INSIDE, at_home))
     )
-    yield _chain("stay_inside_arp", _stay_inside_arp("translate_out_arp"))
+    yield _chain("guard_out_arp", _guard_out_arp("learn_arp"))
     yield _chain("learn_ip", _learn_ip("translate_out_ip"))
     yield _chain("learn_arp", _learn_arp("stay_inside_arp"))
-    inner = SetName(INSIDE)
-    at_home = _drop(OUT, Code.UPLINK_STAYS_INSIDE, Match(Field.ETHER_DESTINATION, inner))
-    yield _chain("guard_out_ip", _guard_out_ip("learn_ip", at_home))
-    yield _chain("guard_out_arp", _guard_out_arp("learn_arp"))
-    yield _base(nic, OUT)
+    yield _chain("stay_inside_arp", _stay_inside_arp("translate_out_arp"))
+    yield _chain("translate_out_ip", _leave(own))
+    yield _chain("translate_out_arp", _leave(Rewrite(Field.ARP_SENDER_MAC, nic.mac), own))
+    yield from _guard_in(nic)
     yield _chain("translate_in_ip", _translate_in_ip(nic.resolver))
     yield _chain("translate_in_arp", _translate_in_arp())
-    yield from _ingress(nic)
 
 
 def _clone(nic: UplinkNic) -> Iterator[Chain]:
     foreign = _drop(OUT, Code.UPLINK_SOURCE_MAC, Match(Field.ETHER_SOURCE, nic.mac, negate=True))
     forged = _drop(OUT, Code.UPLINK_SOURCE_MAC, Match(Field.ARP_SENDER_MAC, nic.mac, negate=True))
-    yield _chain("translate_out_ip", _leave())
-    yield _chain("translate_out_arp", _leave())
-    yield _chain("stay_inside_arp", _stay_inside_arp("translate_out_arp"))
+    yield _base(nic, OUT)
     yield _chain("guard_out_ip", _guard_out_ip("translate_out_ip", foreign))
     yield _chain("guard_out_arp", _guard_out_arp("stay_inside_arp", foreign, forged))
-    yield _base(nic, OUT)
-    yield _chain("translate_in_ip", _arrive("accepted"))
-    yield _chain("translate_in_arp", _arrive("accepted"))
-    yield from _ingress(nic)
+    yield _chain("stay_inside_arp", _stay_inside_arp("translate_out_arp"))
+    yield _chain("translate_out_ip", _leave())
+    yield _chain("translate_out_arp", _leave())
+    yield from _guard_in(nic)
+    yield _chain("translate_in_ip", _arrive("deliver"))
+    yield _chain("translate_in_arp", _arrive("deliver"))
 
 
-def _ingress(nic: UplinkNic) -> Iterator[Chain]:
+def _guard_in(nic: UplinkNic) -> Iterator[Chain]:
+    yield _base(nic, IN)
     yield _chain("guard_in_ip", _guard_in_ip())
     yield _chain("guard_in_arp", _guard_in_arp())
-    yield _base(nic, IN)
 
 
 def _chain(name: str, rules: Iterator[Rule]) -> Chain:
@@ -251,7 +251,8 @@ def _leave(*translation: Statement) -> Iterator[Rule]:
 
 def _guard_in_ip() -> Iterator[Rule]:
     yield from _never_ip(IN)
-    yield _drop(IN, Code.UPLINK_DESTINATION_IP, Match(Field.IP_DESTINATION, REGISTERED, True))
+    foreign = Match(Field.IP_DESTINATION, REGISTERED, negate=True)
+    yield _drop(IN, Code.UPLINK_DESTINATION_IP, foreign)
     yield from _whole(IN, _WHOLE_IP, "translate_in_ip")
 
 
@@ -278,15 +279,11 @@ def _translate_in_arp() -> Iterator[Rule]:
     yield from _arrive("announced", Match(Field.ETHER_DESTINATION, BROADCAST))
     owner = Lookup(Field.ARP_TARGET_IP, INNER)
     to_owner = Rewrite(Field.ETHER_DESTINATION, owner)
-    asks = Match(Field.ARP_OPERATION, "request")
-    yield from _arrive("answered", *_ANSWERS, Rewrite(Field.ARP_TARGET_MAC, owner), to_owner)
-    yield _drop(IN, Code.UPLINK_ARP_NOT_ASKED, *_ANSWERS)
+    asks, answers = (Match(Field.ARP_OPERATION, kind) for kind in ("request", "reply"))
+    yield from _arrive("answered", answers, Rewrite(Field.ARP_TARGET_MAC, owner), to_owner)
+    yield _drop(IN, Code.UPLINK_ARP_NOT_ASKED, answers)
     yield from _arrive("asked", asks, to_owner)
     yield from _arrive("resolve", asks, Rewrite(Field.ETHER_DESTINATION, BROADCAST), _RESOLVED)
-
-
-_ANSWERS = (Match(Field.ARP_OPERATION, "reply"),)
-_RESOLVED = Count(f"{IN}.{Code.UPLINK_RESOLVED}")
 
 
 def _arrive(name: str, *before: Statement) -> Iterator[Rule]:
