@@ -6,149 +6,42 @@ exactly its own counter rises, by the number of frames sent.
 
 from __future__ import annotations
 
-import os
 import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
+from ipaddress import IPv4Address
 
 import pytest
+from thin_region import (
+    ALICE,
+    ALL,
+    BOB,
+    BROADCAST,
+    FOREIGN_MAC,
+    REGION,
+    ROUTER,
+    STATE,
+    Region,
+    arp,
+    ethernet,
+    ipv4,
+    serve,
+)
 
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
-from pileus.system import netns, process
-from pileus.vpc import internet
-from pileus.vpc.internet import CLIENT, RESOLVER, WEB, HostLink, Internet
-from pileus.vpc.state import (
-    ElasticIp,
-    Eni,
-    Permission,
-    RegionState,
-    Route,
-    RouteTable,
-    SecurityGroup,
-    Subnet,
-    Vpc,
-)
-from pileus.vpc.wire.frames import attached, owners
-from pileus.vpc.wire.names import machine_namespace, router_mac
-from pileus.vpc.wire.packets import elastic_pairs
-from pileus.vpc.wire.reconcile import reconcile_vpc, remove_vpc
-from pileus.vpc.wire.report import plugged, wire_report
-from pileus.vpc.wire.topology import Uplink
+from pileus.vpc.internet import CLIENT, RESOLVER, WEB
+from pileus.vpc.wire.frames import owners
+from pileus.vpc.wire.report import plugged
 
 pytestmark = pytest.mark.netns
-
-REGION = f"t{os.getpid()}"
-VPC = "vpc-1"
-ANYWHERE = frozenset({IPv4Network("0.0.0.0/0")})
-ALL = Permission("-1", None, ANYWHERE)
-UPLINK = Uplink(IPv4Network("100.64.0.0/30"), "igw-test")
-FOREIGN_MAC = Mac("02:00:00:00:00:99")
-PUBLIC = IPv4Address("198.51.100.10")
-
-
-def eni(number: int, address: str, **changes: object) -> Eni:
-    made = Eni(
-        id=f"eni-{number:012d}",
-        mac=Mac(f"02:00:00:00:00:{number:02d}"),
-        vpc=VPC,
-        subnet="subnet-a",
-        addresses=(IPv4Address(address),),
-        groups=("sg-web",),
-        source_dest_check=True,
-        instance=f"i-{number}",
-        device_index=0,
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-ALICE, BOB = eni(1, "172.16.10.11"), eni(2, "172.16.10.12", groups=("sg-closed",))
-STATE = RegionState(
-    vpcs={VPC: Vpc(VPC, IPv4Network("172.16.0.0/16"), has_internet_gateway=True)},
-    subnets={"subnet-a": Subnet("subnet-a", VPC, IPv4Network("172.16.10.0/24"))},
-    route_tables={
-        "rtb": RouteTable(
-            "rtb", VPC, (Route(IPv4Network("0.0.0.0/0"), "igw"),), frozenset(), main=True
-        )
-    },
-    groups={
-        "sg-web": SecurityGroup(
-            "sg-web", VPC, "web", (Permission("tcp", (80, 80), ANYWHERE),), (ALL,)
-        ),
-        "sg-closed": SecurityGroup("sg-closed", VPC, "closed", (), ()),
-    },
-    enis={ALICE.id: ALICE, BOB.id: BOB},
-    elastic_ips={"e": ElasticIp("e", PUBLIC, ALICE.id, ALICE.addresses[0], "eipassoc")},
-)
-
-
-class Region:
-    """A region of thin machines, kept equal to a state as the real one is."""
-
-    def __init__(self, runtime: Path) -> None:
-        self.link = HostLink(
-            f"pt{os.getpid()}"[:15], internet.choose_pool(internet.host_networks())
-        )
-        self.internet = Internet(REGION, self.link, runtime)
-        self.state = RegionState()
-
-    def become(self, state: RegionState) -> None:
-        self.state = state
-        reconcile_vpc(REGION, state, VPC, UPLINK)
-        self.internet.follow({VPC: UPLINK}, {VPC: elastic_pairs(state, VPC).values()})
-        for nic in attached(state, VPC):
-            assert nic.instance
-            machine = machine_namespace(REGION, nic.instance)
-            netns.sysctl(machine, {"net/ipv6/conf/all/disable_ipv6": "1"})  # its own chatter
-            netns.batch(
-                machine,
-                [
-                    *(f"addr replace {address}/24 dev eth0" for address in nic.addresses),
-                    "link set eth0 up",
-                    "route replace default via 172.16.10.1",
-                ],
-            )
-
-    def close(self) -> None:
-        self.internet.stop()
-        remove_vpc(REGION, VPC, UPLINK)
-        internet.remove_internet(REGION, self.link.device)
-        for name in netns.existing(f"pileus-{REGION}-"):
-            netns.remove(name)
-
-    def counters(self, nic: Eni) -> dict[str, int]:
-        (report,) = [r for r in wire_report(REGION, plugged(self.state)) if r.nic.eni == nic.id]
-        return {str(code): count for code, count in report.dropped.items()}
-
-    def rise(self, nic: Eni, before: dict[str, int]) -> dict[str, int]:
-        after = self.counters(nic)
-        return {code: after[code] - before[code] for code in after if after[code] != before[code]}
-
-    def run(self, who: Eni | str, *argv: str) -> process.Done:
-        name = who if isinstance(who, str) else machine_namespace(REGION, who.instance or "")
-        return process.run(["ip", "netns", "exec", name, *argv], check=False, timeout=20)
-
-    def send(self, nic: Eni, frame: bytes, count: int = 1) -> None:
-        def send() -> None:
-            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind(("eth0", 0))
-                for _ in range(count):
-                    raw.send(frame)
-
-        netns.run_inside(machine_namespace(REGION, nic.instance or ""), send)
 
 
 @pytest.fixture(scope="module")
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     made = Region(tmp_path_factory.mktemp("region"))
     try:
-        made.internet.start()
-        public = made.link.elastic_ips.network_address + 9
-        elastic = replace(STATE.elastic_ips["e"], public=public)
-        made.become(replace(STATE, elastic_ips={"e": elastic}))
+        made.start()
         yield made
     finally:
         made.close()
@@ -156,31 +49,6 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
 
 def public_of(region: Region) -> IPv4Address:
     return region.state.elastic_ips["e"].public
-
-
-def ethernet(source: Mac, destination: Mac, kind: int, payload: bytes) -> bytes:
-    return destination.packed + source.packed + struct.pack("!H", kind) + payload
-
-
-def ipv4(source: str, destination: str, protocol: int = 17, payload: bytes = b"\0" * 8) -> bytes:
-    header = struct.pack(
-        "!BBHHHBBH4s4s",
-        0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0,
-        IPv4Address(source).packed, IPv4Address(destination).packed,
-    )  # fmt: skip
-    total = sum(struct.unpack("!10H", header))
-    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
-    return header[:10] + struct.pack("!H", checksum) + header[12:] + payload
-
-
-def arp(operation: int, sender: tuple[Mac, str], target: str) -> bytes:
-    mac, address = sender
-    fixed = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)
-    return fixed + mac.packed + IPv4Address(address).packed + b"\0" * 6 + IPv4Address(target).packed
-
-
-ROUTER = router_mac(VPC)
-BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
 
 
 def test_a_registered_machine_reaches_the_internet_and_keeps_its_public_address(
@@ -323,13 +191,6 @@ def test_without_a_route_the_packet_is_counted_as_such(region: Region) -> None:
     assert region.run(ALICE, "ping", "-c", "1", "-W", "1", str(RESOLVER)).code != 0
     assert region.rise(ALICE, before) == {Code.NO_ROUTE: 1}
     region.become(state)
-
-
-def serve(region: Region, nic: Eni, port: int) -> socket.socket:
-    def listen() -> socket.socket:
-        return socket.create_server(("", port))
-
-    return netns.run_inside(machine_namespace(REGION, nic.instance or ""), listen)
 
 
 def test_the_users_shell_and_the_internet_reach_an_open_port_and_no_other(region: Region) -> None:

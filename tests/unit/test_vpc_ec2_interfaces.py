@@ -146,6 +146,64 @@ def test_an_instance_type_limits_the_addresses_of_an_interface(region: Region) -
         assign(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
 
 
+def test_a_batch_is_done_whole_or_not_at_all(region: Region) -> None:
+    """One address of the batch cannot be had: none of the others is touched either."""
+    eni, other = region.eni(), region.eni(PrivateIpAddress="172.16.10.60")
+    assign = region.ec2.assign_private_ip_addresses
+    unassign = region.ec2.unassign_private_ip_addresses
+    assign(NetworkInterfaceId=other, PrivateIpAddresses=["172.16.10.61"])
+    assign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.16.10.50"])
+
+    for wrong, code in (
+        ("172.16.10.61", "InvalidIPAddress.InUse"),
+        ("172.16.10.3", "InvalidParameterValue"),
+        ("172.16.20.9", "InvalidParameterValue"),
+    ):
+        with refused(code, region):
+            assign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.16.10.51", wrong])
+    with refused("InvalidIPAddress.InUse", region):  # one may move, the other is a primary
+        assign(
+            NetworkInterfaceId=eni,
+            PrivateIpAddresses=["172.16.10.61", "172.16.10.60"],
+            AllowReassignment=True,
+        )
+    with refused("InvalidParameterValue", region):
+        unassign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.16.10.50", "172.16.10.61"])
+
+
+def test_assigning_what_is_assigned_already_changes_nothing(region: Region) -> None:
+    eni = region.eni(PrivateIpAddress="172.16.10.50")
+    assign = region.ec2.assign_private_ip_addresses
+    for expected in (["172.16.10.51"], []):
+        answer = assign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.16.10.51"])
+        new = answer.get("AssignedPrivateIpAddresses", [])
+        assert [one["PrivateIpAddress"] for one in new] == expected
+    assert region.addresses(eni) == ["172.16.10.50", "172.16.10.51"]
+
+
+@pytest.mark.parametrize(
+    ("specs", "code"),
+    [
+        (
+            [{"PrivateIpAddress": "172.16.10.5"}, {"PrivateIpAddress": "172.16.10.5"}],
+            "InvalidIPAddress.InUse",
+        ),
+        ([{}, {"SecondaryPrivateIpAddressCount": 10}], "PrivateIpAddressLimitExceeded"),
+        ([{}, {"SecondaryPrivateIpAddressCount": 300}], "InsufficientFreeAddressesInSubnet"),
+        ([{}, {}, {}, {}], "AttachmentLimitExceeded"),
+    ],
+)
+def test_a_launch_that_is_refused_leaves_no_interface(
+    region: Region, specs: list[dict[str, object]], code: str
+) -> None:
+    nics = [
+        {"DeviceIndex": index, "SubnetId": region.management, **spec}
+        for index, spec in enumerate(specs)
+    ]
+    with refused(code, region):
+        region.run(NetworkInterfaces=nics)
+
+
 # Groups and attributes
 
 
@@ -333,22 +391,22 @@ def test_an_elastic_ip_goes_to_the_named_private_address(region: Region) -> None
         associate(AllocationId=first, NetworkInterfaceId=eni, PrivateIpAddress="172.16.10.103")
 
 
-def test_associations_are_replaced_only_when_told(region: Region) -> None:
+def test_associations_are_replaced_unless_that_is_refused(region: Region) -> None:
     one, other = region.eni(), region.eni()
     first, second = region.elastic(), region.elastic()
     associate = region.ec2.associate_address
     associate(AllocationId=first, NetworkInterfaceId=one)
 
     with refused("Resource.AlreadyAssociated", region):
-        associate(AllocationId=first, NetworkInterfaceId=other)
+        associate(AllocationId=first, NetworkInterfaceId=other, AllowReassociation=False)
     with refused("Resource.AlreadyAssociated", region):
-        associate(AllocationId=second, NetworkInterfaceId=one)
+        associate(AllocationId=second, NetworkInterfaceId=one, AllowReassociation=False)
     same = associate(AllocationId=first, NetworkInterfaceId=one)["AssociationId"]
     assert same == region.state.elastic_ips[first].association
 
-    associate(AllocationId=second, NetworkInterfaceId=one, AllowReassociation=True)
+    associate(AllocationId=second, NetworkInterfaceId=one)
     assert region.state.elastic_ips[first].eni is None
-    associate(AllocationId=second, NetworkInterfaceId=other, AllowReassociation=True)
+    associate(AllocationId=second, NetworkInterfaceId=other)
     assert region.state.elastic_ips[second].eni == other
     assert "Association" not in region.interface(one)
 

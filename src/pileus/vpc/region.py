@@ -21,7 +21,7 @@ from pileus.vpc.settings import RegionPlaces, RegionSettings
 from pileus.vpc.state import InstanceState, RegionState
 from pileus.vpc.wire.names import vpc_namespace
 from pileus.vpc.wire.packets import elastic_pairs
-from pileus.vpc.wire.reconcile import reconcile_vpc, remove_vpc
+from pileus.vpc.wire.reconcile import cut_flows, reconcile_vpc, remove_vpc
 from pileus.vpc.wire.report import PluggedNic, plugged
 from pileus.vpc.wire.topology import Uplink
 
@@ -41,6 +41,7 @@ class Region:
         self._machines = Machines(settings.name, places.disks, settings.images, self._report)
         self._services: dict[str, VpcServices] = {}
         self._uplinks: dict[str, Uplink] = {}
+        self._followed = RegionState()
         self._api = Ec2Server(
             Ec2Settings(
                 region=settings.api_region,
@@ -71,6 +72,7 @@ class Region:
         for vpc in state.vpcs:
             self._uplinks.setdefault(vpc, self._new_uplink(vpc))
             reconcile_vpc(self._settings.name, state, vpc, self._uplinks[vpc])
+            cut_flows(self._settings.name, self._followed, state, vpc)
             self._services_of(vpc).follow(state)
         self._machines.follow(state)
         for vpc in set(self._uplinks) - set(state.vpcs):
@@ -78,6 +80,7 @@ class Region:
         public = {vpc: elastic_pairs(state, vpc).values() for vpc in state.vpcs}
         self._internet.follow(self._uplinks, public)
         files.write_json(self._places.nics, [_nic_document(nic) for nic in plugged(state)])
+        self._followed = state
 
     def _report(self, instance: str, state: InstanceState) -> None:
         self._api.settle_instance(instance, state)

@@ -185,7 +185,8 @@ class Actions(EC2Response):  # type: ignore[misc]
             elastic,
             self._associated_interface(),
             self._get_param("PrivateIpAddress"),
-            self._get_param("AllowReassociation", False),
+            # Automatic unless refused. [API_AssociateAddress]
+            self._get_param("AllowReassociation", True),
         )
         return ActionResult({"AssociationId": elastic.association_id})
 

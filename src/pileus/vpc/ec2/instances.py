@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moto.core.exceptions import ServiceException
 from moto.ec2.exceptions import InvalidKeyPairFormatError
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPES
@@ -109,8 +110,9 @@ class Instances(ElasticIps):
         key = request.get("KeyName")
         if key and key not in self.key_pairs:
             raise errors.key_unknown(key)
-        specs = self._checked_specs(request, instance_type, count)
-        reservation = self._launch_each(image, count, specs, options)
+        specs = self._checked_specs(request, count)
+        prepared = self._prepared(specs, instance_type, count)
+        reservation = self._launch_each(image, prepared, options)
         for instance in reservation.instances:
             instance.public_key = self.key_pairs[key].public_key.strip() if key else None
             cpu = request.get("CpuOptions") or {}
@@ -125,9 +127,7 @@ class Instances(ElasticIps):
         found: dict[str, tuple[str, Any]] = self.__dict__.setdefault("_tokens", {})
         return found
 
-    def _checked_specs(
-        self, request: Mapping[str, Any], instance_type: str, count: int
-    ) -> list[dict[str, Any]]:
+    def _checked_specs(self, request: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
         """What each NIC is to be; one made of the instance's own parameters when none is listed."""
         listed = [dict(spec) for spec in request.get("NetworkInterfaces") or ()]
         own = [
@@ -153,7 +153,7 @@ class Instances(ElasticIps):
         self._check_indexes(specs)
         for spec in specs:
             self._check_spec(spec, count)
-        self._check_together(specs, instance_type)
+        self._check_together(specs)
         return specs
 
     def _check_indexes(self, specs: Sequence[Mapping[str, Any]]) -> None:
@@ -197,7 +197,7 @@ class Instances(ElasticIps):
         if any(one in self.taken(subnet) for one in self.checked_addresses(subnet, named)):
             raise errors.address_in_use()
 
-    def _check_together(self, specs: Sequence[Mapping[str, Any]], instance_type: str) -> None:
+    def _check_together(self, specs: Sequence[Mapping[str, Any]]) -> None:
         made = [self.enis.get(spec.get("NetworkInterfaceId")) for spec in specs]
         ids = [interface.id for interface in made if interface]
         if len(set(ids)) != len(ids):
@@ -210,22 +210,32 @@ class Instances(ElasticIps):
             raise errors.different_networks("interfaces", "an instance")
         if len({subnet.availability_zone for subnet in subnets}) > 1:
             raise errors.other_zone()
-        limits = INSTANCE_TYPES[instance_type]["NetworkInfo"]
-        if len(specs) > limits["MaximumNetworkInterfaces"]:
-            raise errors.attachment_limit(len(specs), instance_type)
-        self.check_limits(instance_type, [interface for interface in made if interface])
+
+    def _prepared(
+        self, specs: Sequence[Mapping[str, Any]], instance_type: str, count: int
+    ) -> list[tuple[list[dict[str, Any]], str]]:
+        """The interfaces of each instance and their zone: all of them, or none is made."""
+        before = set(self.enis)
+        try:
+            prepared = [self._nics(specs) for _ in range(count)]
+            for nics, _ in prepared:
+                ids = [nic["NetworkInterfaceId"] for nic in nics]
+                self.check_limits(instance_type, [self.enis[id] for id in ids])
+        except ServiceException:
+            for id in set(self.enis) - before:
+                self.delete_network_interface(id)
+            raise
+        return prepared
 
     def _launch_each(
         self,
         image: Any,
-        count: int,
-        specs: Sequence[Mapping[str, Any]],
+        prepared: Sequence[tuple[list[dict[str, Any]], str]],
         options: Mapping[str, Any],
     ) -> Any:
         """moto launches, with interfaces that exist already: it would make others its own way."""
         whole = None
-        for index in range(count):
-            nics, zone = self._nics(specs)
+        for index, (nics, zone) in enumerate(prepared):
             reservation = super().run_instances(
                 image.id,
                 1,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pileus.rules import apply as rules
-from pileus.system import netns, process
+from pileus.system import conntrack, netns, process
 from pileus.vpc.state import RegionState
+from pileus.vpc.wire.flows import taken_away
 from pileus.vpc.wire.frames import frames_table
 from pileus.vpc.wire.names import (
     GATEWAY,
@@ -42,6 +43,11 @@ def reconcile_vpc(region: str, state: RegionState, vpc: str, uplink: Uplink) -> 
     rules.apply(frames_table(state, vpc), namespace=namespace)
     netns.batch(namespace, [f"link set {name} up" for name in sorted(wanted)])
     netns.configure(namespace, vpc_config(state, vpc, uplink))
+
+
+def cut_flows(region: str, former: RegionState, state: RegionState, vpc: str) -> None:
+    """End the flows of addresses that were taken away since `former`. Rules come first."""
+    conntrack.forget(vpc_namespace(region, vpc), taken_away(former, state, vpc))
 
 
 def remove_vpc(region: str, vpc: str, uplink: Uplink) -> None:
