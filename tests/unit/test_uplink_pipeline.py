@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 import pytest
 from rules_outcomes import dropped
 from uplink_frames import (
     ALL,
+    ARP_UNSENT,
     CLONE,
     INNER,
     MAIL,
+    NEVER,
     NIC,
     NIC_MAC,
     NONE,
@@ -22,7 +23,8 @@ from uplink_frames import (
     ROUTER_MAC,
     SPARE,
     STRANGE,
-    UNSET,
+    UNDELIVERED,
+    UNSENT,
     WEB,
     arp,
     arriving,
@@ -30,7 +32,7 @@ from uplink_frames import (
     ether,
     ipv4,
     leaving,
-    tagged,
+    sender,
     udp,
 )
 
@@ -43,9 +45,6 @@ from pileus.rules.nft import InKernel
 from pileus.rules.ruleset import Count
 from pileus.rules.ruleset import Drop as Dropping
 from pileus.uplink.pipeline import claimed_twice, counts, learned, table, table_name
-
-METADATA = IPv4Address("169.254.169.254")
-GROUP = Mac("01:00:5e:00:00:05")
 
 
 class Uplink:
@@ -90,11 +89,6 @@ def named(value: object) -> str:
 BOTH = pytest.mark.parametrize("nic", [NIC, CLONE], ids=named)
 
 
-def sender(frame: bytes, nic: UplinkNic) -> bytes:
-    """The frame as the right router sends it: with mac-clone that one has the NIC's MAC."""
-    return frame if nic is NIC else frame.replace(INNER.packed, NIC_MAC.packed)
-
-
 @pytest.fixture
 def uplink() -> Uplink:
     return Uplink()
@@ -119,18 +113,6 @@ def test_an_arp_answer_leaves_in_the_nics_name(uplink: Uplink) -> None:
     assert uplink.carried_out(answer) == named
 
 
-HEADER = leaving()[:14]
-"""Followed by too little, in what comes next."""
-NEVER = [
-    (tagged(leaving()), "UPLINK_VLAN"),
-    (tagged(ask(INNER, WEB, ROUTER), kind=0x88A8), "UPLINK_VLAN"),
-    (ether(INNER, ROUTER_MAC, 0x86DD, b"\x60" + bytes(39)), "UPLINK_IPV6"),
-    (ether(INNER, ROUTER_MAC, 0x88CC, bytes(40)), "UPLINK_NOT_CARRIED"),
-    (ether(INNER, ROUTER_MAC, 0x0026, bytes(40)), "UPLINK_NOT_CARRIED"),
-    (HEADER, "UPLINK_NOT_CARRIED"),
-]
-
-
 @pytest.mark.parametrize(("frame", "code"), NEVER, ids=named)
 @BOTH
 def test_what_is_neither_ipv4_nor_arp_passes_no_way(
@@ -142,34 +124,6 @@ def test_what_is_neither_ipv4_nor_arp_passes_no_way(
     assert uplink.behind() == {}
 
 
-def packet(source: IPv4Address, destination: IPv4Address, payload: bytes, protocol: int) -> bytes:
-    return ether(INNER, ROUTER_MAC, 0x0800, ipv4(source, destination, payload, protocol=protocol))
-
-
-SYN = bytes.fromhex("9c40 0050 00000000 00000000 5002 ffff 0000 0000".replace(" ", ""))
-UNSENT = [
-    (leaving(STRANGE), "UPLINK_SOURCE_UNREGISTERED"),
-    (leaving(IPv4Address("192.168.20.5")), "UPLINK_SOURCE_UNREGISTERED"),
-    (leaving(WEB, METADATA, port=80), "UPLINK_LINK_LOCAL"),
-    (packet(WEB, METADATA, SYN, 6), "UPLINK_LINK_LOCAL"),
-    (packet(WEB, IPv4Address("169.254.169.123"), udp(123), 17), "UPLINK_LINK_LOCAL"),
-    (leaving(IPv4Address("169.254.0.9")), "UPLINK_LINK_LOCAL"),
-    (leaving(STRANGE, METADATA), "UPLINK_LINK_LOCAL"),
-    (packet(WEB, METADATA, SYN[:4], 6), "UPLINK_LINK_LOCAL"),
-    (leaving(WEB, port=67), "UPLINK_DHCP"),
-    (leaving(WEB, port=68), "UPLINK_DHCP"),
-    (leaving(UNSET, IPv4Address("255.255.255.255"), to=ALL, port=67), "UPLINK_DHCP"),
-    (leaving(to=ALL), "UPLINK_MULTICAST"),
-    (leaving(to=GROUP), "UPLINK_MULTICAST"),
-    (packet(UNSET, IPv4Address("224.0.0.22"), b"\x22" + bytes(15), 2), "UPLINK_MULTICAST"),
-    (leaving(WEB, IPv4Address("255.255.255.255")), "UPLINK_MULTICAST"),
-    (leaving(WEB, MAIL), "UPLINK_STAYS_INSIDE"),
-    (leaving()[:30], "UPLINK_NOT_CARRIED"),
-    (leaving()[:40], "UPLINK_NOT_CARRIED"),
-    (leaving()[:14] + b"\x46" + leaving()[15:34], "UPLINK_NOT_CARRIED"),
-]
-
-
 @pytest.mark.parametrize(("frame", "code"), UNSENT, ids=named)
 @BOTH
 def test_a_packet_that_the_cloud_must_not_see_stays(
@@ -178,23 +132,6 @@ def test_a_packet_that_the_cloud_must_not_see_stays(
     uplink = Uplink(nic)
     assert dropped(uplink.out(sender(frame, nic))[0], f"out.{code}")
     assert uplink.behind() == {}, "and teaches nothing"
-
-
-ARP_UNSENT = [
-    (ask(INNER, STRANGE, ROUTER), "UPLINK_ARP_SENDER_UNREGISTERED"),
-    (arp(2, (INNER, ROUTER), (ROUTER_MAC, WEB)), "UPLINK_ARP_SENDER_UNREGISTERED"),
-    (ask(INNER, UNSET, WEB), "UPLINK_ARP_PROBE"),
-    (ask(INNER, UNSET, ROUTER), "UPLINK_ARP_PROBE"),
-    (ask(INNER, WEB, METADATA), "UPLINK_LINK_LOCAL"),
-    (ask(INNER, METADATA, ROUTER), "UPLINK_LINK_LOCAL"),
-    (ask(INNER, UNSET, METADATA), "UPLINK_LINK_LOCAL"),
-    (arp(3, (INNER, WEB), (NONE, ROUTER)), "UPLINK_NOT_CARRIED"),
-    (arp(1, (INNER, WEB), (NONE, ROUTER), header=b"\0\6\x08\0\6\4"), "UPLINK_NOT_CARRIED"),
-    (arp(1, (INNER, WEB), (NONE, ROUTER), header=b"\0\1\x08\0\x08\4"), "UPLINK_NOT_CARRIED"),
-    (arp(1, (INNER, WEB), (NONE, ROUTER), header=b"\0\1\x86\xdd\6\4"), "UPLINK_NOT_CARRIED"),
-    (ask(INNER, WEB, ROUTER)[:40], "UPLINK_NOT_CARRIED"),
-    (ask(INNER, WEB, ROUTER)[:18], "UPLINK_NOT_CARRIED"),
-]
 
 
 @pytest.mark.parametrize(("frame", "code"), ARP_UNSENT, ids=named)
@@ -329,23 +266,6 @@ def test_a_unicast_refresh_reaches_who_has_the_address(uplink: Uplink) -> None:
 def test_the_clouds_own_announcements_pass_as_they_are(uplink: Uplink) -> None:
     for frame in (ask(ROUTER_MAC, ROUTER, ROUTER), ask(ROUTER_MAC, ROUTER, WEB)):
         assert uplink.carried_in(frame) == frame
-
-
-UNDELIVERED = [
-    (arriving(STRANGE), "UPLINK_DESTINATION_UNREGISTERED"),
-    (arriving(METADATA), "UPLINK_LINK_LOCAL"),
-    (arriving(WEB, METADATA), "UPLINK_LINK_LOCAL"),
-    (arriving(WEB, port=68), "UPLINK_DHCP"),
-    (arriving(IPv4Address("255.255.255.255"), to=ALL, port=68), "UPLINK_DHCP"),
-    (arriving(WEB, to=ALL), "UPLINK_MULTICAST"),
-    (arriving(IPv4Address("224.0.0.1")), "UPLINK_MULTICAST"),
-    (arriving(WEB)[:38], "UPLINK_NOT_CARRIED"),
-    (ask(ROUTER_MAC, ROUTER, STRANGE, to=NIC_MAC), "UPLINK_ARP_NOT_OURS"),
-    (arp(2, (ROUTER_MAC, ROUTER), (NIC_MAC, STRANGE), to=NIC_MAC), "UPLINK_ARP_NOT_OURS"),
-    (ask(ROUTER_MAC, METADATA, WEB, to=NIC_MAC), "UPLINK_LINK_LOCAL"),
-    (arp(8, (ROUTER_MAC, ROUTER), (NIC_MAC, WEB), to=NIC_MAC), "UPLINK_NOT_CARRIED"),
-    (ask(ROUTER_MAC, ROUTER, WEB)[:36], "UPLINK_NOT_CARRIED"),
-]
 
 
 @pytest.mark.parametrize(("frame", "code"), UNDELIVERED, ids=named)

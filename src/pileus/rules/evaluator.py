@@ -52,6 +52,16 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {"ether_addr": Mac, "ipv4_addr": IP
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What a frame that ends within an address has of it.
+
+    For a network of whole bytes nft reads just those, so such a match may still see enough.
+    """
+
+    start: bytes
+
+
+@dataclass(frozen=True)
 class Learned:
     """Elements of dynamic sets and maps, in the text form in which the kernel's are read back."""
 
@@ -135,6 +145,8 @@ class _Walk:
     def match(self, match: Match) -> None:
         if isinstance(match.value, SetName):
             found = self._is_in(self._sets[match.value.name], match.field)
+        elif isinstance(match.field, Field):
+            found = _is(self._value(match.field, match.value), match.value)
         else:
             found = _is(self._key(match.field), match.value)
         if found is match.negate:
@@ -187,12 +199,13 @@ class _Walk:
         if named.dynamic is None or (key not in have and len(have) >= named.dynamic.size):
             raise _RuleEnds
 
-    def _value(self, field_: Field) -> Any:
+    def _value(self, field_: Field, wanted: Any = None) -> Any:
         if field_ is Field.ETHER_GROUP:
             return _GROUP if self._value(Field.ETHER_DESTINATION).packed[0] & 1 else _NO_GROUP
         if field_ not in self._packet:
             raise _RuleEnds
-        return self._packet[field_]
+        found = self._packet[field_]
+        return _completed(found, wanted) if isinstance(found, Cut) else found
 
     def _key(self, key: Key) -> str:
         fields = key if isinstance(key, tuple) else (key,)
@@ -218,6 +231,15 @@ class _Walk:
 
     def _set(self, field_: Field, value: Any) -> None:
         self._packet[field_] = self.rewritten[field_] = value
+
+
+def _completed(cut: Cut, wanted: Any) -> IPv4Address:
+    """An address that is in the network `wanted` if what there is of it says so."""
+    if isinstance(wanted, IPv4Network) and wanted.prefixlen % 8 == 0:
+        enough = 0 < wanted.prefixlen <= len(cut.start) * 8
+        if enough:
+            return IPv4Address(cut.start.ljust(4, b"\0"))
+    raise _RuleEnds
 
 
 def _is(seen: Any, wanted: Any) -> bool:

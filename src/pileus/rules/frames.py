@@ -2,8 +2,9 @@
 
 A field that a frame is too short for, or that does not apply to it, is not there. Addresses of ARP
 and IPv4 stand at fixed offsets, whatever the headers say of their lengths; ports are there only of
-a packet whose IP header is whole and consistent and that is not a later fragment.
-[net/netfilter/nft_payload.c, include/net/netfilter/nf_tables_ipv4.h of Linux 6.18]
+a packet whose IP header is whole and consistent. Later fragments seem to have ports as well, made
+of their data: the kernel sees it so as long as these bytes are in the first part of its buffer.
+[include/net/netfilter/nf_tables_ipv4.h of Linux; fragments as tried on 6.18]
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from pileus.model.addresses import Mac
-from pileus.rules.evaluator import Learned, Outcome, Packet, follow
+from pileus.rules.evaluator import Cut, Learned, Outcome, Packet, follow
 from pileus.rules.ruleset import Field, Table
 
 HEADER = 14
@@ -27,8 +28,6 @@ _ETHER_TYPES = {
 }
 _OPERATIONS = {1: "request", 2: "reply"}
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
-_LATER_FRAGMENT = 0x1FFF
-"""The offset in the flags and offset field. [RFC 791, 3.1]"""
 
 
 def _mac(raw: bytes) -> Mac:
@@ -41,6 +40,11 @@ def _number(raw: bytes) -> int:
 
 def _named(names: Mapping[int, str]) -> Callable[[bytes], int | str]:
     return lambda raw: names.get(_number(raw), _number(raw))
+
+
+def _offset(raw: bytes) -> int:
+    """Without the three flags. [RFC 791, 3.1]"""
+    return _number(raw) & 0x1FFF
 
 
 _Place = tuple[int, int, Callable[[bytes], Any]]
@@ -59,6 +63,7 @@ _ARP: Mapping[Field, _Place] = {
     Field.ARP_TARGET_IP: (38, 4, IPv4Address),
 }
 _IP: Mapping[Field, _Place] = {
+    Field.IP_FRAGMENT: (20, 2, _offset),
     Field.IP_PROTOCOL: (23, 1, _named(_PROTOCOLS)),
     Field.IP_SOURCE: (26, 4, IPv4Address),
     Field.IP_DESTINATION: (30, 4, IPv4Address),
@@ -80,8 +85,11 @@ def parse(frame: bytes) -> Packet:
 
 def _read(frame: bytes, places: Mapping[Field, _Place]) -> Iterator[tuple[Field, Any]]:
     for field, (start, length, form) in places.items():
-        if len(frame) >= start + length:
-            yield field, form(frame[start : start + length])
+        found = frame[start : start + length]
+        if len(found) == length:
+            yield field, form(found)
+        elif found and form is IPv4Address:
+            yield field, Cut(found)
 
 
 def _transport(frame: bytes) -> Iterator[tuple[Field, Any]]:
@@ -93,8 +101,6 @@ def _transport(frame: bytes) -> Iterator[tuple[Field, Any]]:
         return
     protocol = _named(_PROTOCOLS)(header[9:10])
     yield Field.L4_PROTOCOL, protocol
-    if _number(header[6:8]) & _LATER_FRAGMENT:
-        return
     # The kernel reads ports where they would stand, even past the length that the header tells.
     source, destination = header[start : start + 2], header[start + 2 : start + 4]
     if protocol == "udp" and len(source) == 2:

@@ -263,8 +263,9 @@ def _statement(statement: Statement) -> str:
 
 
 def _match(match: Match) -> str:
-    negated = " !=" if match.negate else ""
-    return f"{key_text(match.field)}{negated} {_operand(match.field, match.value)}"
+    key = key_text(match.field)
+    equal = " ==" if "&" in key else ""
+    return f"{key}{' !=' if match.negate else equal} {_operand(match.field, match.value)}"
 
 
 def _rewrite(rewrite: Rewrite) -> str:

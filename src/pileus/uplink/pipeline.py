@@ -56,7 +56,8 @@ PASSED_OUT, PASSED_IN = "passed_out", "passed_in"
 BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
 _NO_GROUP = Mac("00:00:00:00:00:00")
 _UNSET = IPv4Address(0)
-_MANY: frozenset[Atom] = frozenset({IPv4Network("224.0.0.0/4"), IPv4Address("255.255.255.255")})
+_LIMITED = IPv4Address("255.255.255.255")
+_MANY: frozenset[Atom] = frozenset({IPv4Network("224.0.0.0/4"), _LIMITED})
 _TAGGED: frozenset[Atom] = frozenset({"8021q", "8021ad"})
 _DHCP: frozenset[Atom] = frozenset({67, 68})
 
@@ -66,7 +67,8 @@ _ADDRESSES, _LEARNED = 8192, 65536
 """Sizes: more addresses than any NIC can have, and MACs that a flood of them cannot grow beyond."""
 CLAIM = 60
 """Seconds for which a MAC's claim to an address is believed without looking at it again."""
-_INSIDE = 3600
+_INSIDE = 2 * CLAIM
+"""Seconds for which an inner MAC is kept inside; renewed with each claim."""
 
 _RESOLVED = Count(f"{IN}.{Code.UPLINK_RESOLVED}")
 _IP_SENDER: Key = (Field.IP_SOURCE, Field.ETHER_SOURCE)
@@ -173,7 +175,9 @@ def _never_ip(way: str) -> Iterator[Rule]:
     """What no IPv4 packet may be, whichever way it goes."""
     yield _drop(way, Code.UPLINK_LINK_LOCAL, Match(Field.IP_DESTINATION, LINK_LOCAL))
     yield _drop(way, Code.UPLINK_LINK_LOCAL, Match(Field.IP_SOURCE, LINK_LOCAL))
-    yield _drop(way, Code.UPLINK_DHCP, Match(Field.UDP_DESTINATION, _DHCP))
+    # Linux 6.18 reads ports in later fragments too, where they are data.
+    first = Match(Field.IP_FRAGMENT, 0)
+    yield _drop(way, Code.UPLINK_DHCP, first, Match(Field.UDP_DESTINATION, _DHCP))
     yield _drop(way, Code.UPLINK_MULTICAST, Match(Field.ETHER_GROUP, _NO_GROUP, negate=True))
     yield _drop(way, Code.UPLINK_MULTICAST, Match(Field.IP_DESTINATION, _MANY))
 
@@ -189,9 +193,10 @@ def _never_arp(way: str) -> Iterator[Rule]:
 
 
 # A match on what a frame is too short for fails, negated or not. So the guards end with a rule
-# that only a whole and consistent header satisfies, and drop the rest: 255 is no protocol.
+# that only a whole and consistent header satisfies, and drop the rest: 255 is no protocol, and
+# nobody has the last of all addresses. (Of a network nft reads only the bytes that tell it.)
 _WHOLE_IP = Match(Field.L4_PROTOCOL, 255, negate=True)
-_WHOLE_ARP = Match(Field.ARP_TARGET_IP, LINK_LOCAL, negate=True)
+_WHOLE_ARP = Match(Field.ARP_TARGET_IP, _LIMITED, negate=True)
 
 
 def _whole(way: str, match: Match, goes_on: str) -> Iterator[Rule]:
