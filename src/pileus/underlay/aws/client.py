@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import botocore.session
@@ -67,6 +67,11 @@ class AwsEndpoint:
 
 
 def ec2_client(endpoint: AwsEndpoint) -> Any:
+    """A client for EC2; see `client`."""
+    return client(endpoint, "ec2")
+
+
+def client(endpoint: AwsEndpoint, service: str) -> Any:
     """A client; it speaks to the endpoint's URL directly, past any proxy, where one is given."""
     key, secret = endpoint.keys or (None, None)
     session = boto3.Session(
@@ -81,7 +86,9 @@ def ec2_client(endpoint: AwsEndpoint) -> Any:
         read_timeout=60,
         proxies={} if endpoint.url else None,
     )
-    return session.client("ec2", endpoint_url=endpoint.url, config=config)
+    # boto3's types want the service's name literally.
+    made: Any = cast(Any, session).client(service, endpoint_url=endpoint.url, config=config)
+    return made
 
 
 def _without_the_users_files() -> botocore.session.Session:

@@ -18,8 +18,10 @@ from moto.ec2.utils import add_tag_specification, parse_user_data
 
 from pileus.vpc.ec2 import errors, parameters
 from pileus.vpc.ec2.backend import Backend
+from pileus.vpc.ec2.interfaces import GROUPS_PER_INTERFACE
 from pileus.vpc.ec2.objects import Interface
 from pileus.vpc.ec2.offered import CHANGING, READING
+from pileus.vpc.ec2.quotas import ELASTIC_IPS
 
 Answer = tuple[int, str]
 """HTTP status and XML body."""
@@ -71,6 +73,27 @@ class Actions(EC2Response):  # type: ignore[misc]
             ) from error
 
     # Actions that moto answers without some parameter, or with the wrong part of the answer
+
+    def describe_account_attributes(self) -> ActionResult:
+        """As of an account that has never known EC2-Classic."""
+        elastic_ips = str(self.ec2_backend.quotas[ELASTIC_IPS])
+        values = {
+            "supported-platforms": "VPC",
+            "default-vpc": "none",
+            "max-instances": "20",
+            "vpc-max-security-groups-per-interface": str(GROUPS_PER_INTERFACE),
+            "max-elastic-ips": elastic_ips,
+            "vpc-max-elastic-ips": elastic_ips,
+        }
+        wanted = self._get_param("AttributeNames", []) or list(values)
+        for name in wanted:
+            if name not in values:
+                raise errors.invalid_value(f"Value ({name}) for parameter attributeName is invalid")
+        shown = [
+            {"AttributeName": name, "AttributeValues": [{"AttributeValue": values[name]}]}
+            for name in wanted
+        ]
+        return ActionResult({"AccountAttributes": shown})
 
     def describe_instances(self) -> ActionResult:
         try:

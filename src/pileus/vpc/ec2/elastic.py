@@ -10,6 +10,7 @@ from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.filters import ADDRESS, select
 from pileus.vpc.ec2.interfaces import Interfaces
 from pileus.vpc.ec2.objects import Address, Instance, Interface
+from pileus.vpc.ec2.quotas import ELASTIC_IPS
 
 
 class ElasticIps(Interfaces):
@@ -26,7 +27,7 @@ class ElasticIps(Interfaces):
     ) -> Address:
         if domain not in (None, "vpc"):
             raise errors.unsupported("EC2-Classic")
-        if len(self.addresses) >= self.settings.elastic_quota:
+        if len(self.addresses) >= self.quotas[ELASTIC_IPS]:
             raise errors.address_limit()
         public = self._wanted_public(address) if address else self._free_public()
         elastic = Address(self, domain="vpc", address=str(public), tags=dict(tags or {}))

@@ -19,6 +19,7 @@ from pileus.vpc.ec2.filters import (
     select,
 )
 from pileus.vpc.ec2.objects import Route
+from pileus.vpc.ec2.quotas import VPCS, Quotas
 from pileus.vpc.ec2.settings import Ec2Settings
 
 LARGEST_SUBNET, SMALLEST_SUBNET = 16, 28
@@ -33,6 +34,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
 
     def __init__(self, settings: Ec2Settings) -> None:
         self.settings = settings
+        self.quotas = Quotas(settings)
         super().__init__(settings.region, settings.account)
 
     def create_default_vpc(self) -> None:
@@ -44,7 +46,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
     # VPCs and subnets
 
     def create_vpc(self, cidr_block: str, *args: Any, **options: Any) -> Any:
-        if len(self.vpcs) >= self.settings.vpc_quota:
+        if len(self.vpcs) >= self.quotas[VPCS]:
             raise errors.vpc_limit()
         return super().create_vpc(_canonical(cidr_block), *args, **options)
 

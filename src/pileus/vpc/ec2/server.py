@@ -7,6 +7,7 @@ InternalError, the traceback goes to the log, and the next call brings the state
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import socket
@@ -23,7 +24,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from pileus.model.errors import UserError
-from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2 import errors, quotas
 from pileus.vpc.ec2.actions import Actions, Answer, refusal
 from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.offered import CHANGING
@@ -37,6 +38,8 @@ LOOPBACK = "127.0.0.1"
 """The only address this ever listens on: whoever reaches it starts machines as root."""
 
 MAX_BODY = 1 << 20
+TARGET, JSON = "HTTP_X_AMZ_TARGET", "application/x-amz-json-1.1"
+"""The header that tells AWS's JSON protocol from the query API, and the type of its answers."""
 _SCOPE = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[\w./-]+/\d{8}/"
     r"(?P<region>[\w-]+)/(?P<service>[\w-]+)/aws4_request"
@@ -145,7 +148,8 @@ class Ec2Server:
         """The endpoint as a WSGI application, for tests without a socket too."""
         request_id = str(uuid.uuid4())
         status, body = self._handle(environ, request_id)
-        response = Response(body, status, mimetype="text/xml")
+        json_spoken = TARGET in environ
+        response = Response(body, status, mimetype=JSON if json_spoken else "text/xml")
         response.headers["x-amzn-RequestId"] = request_id
         return response(environ, start_response)
 
@@ -153,19 +157,20 @@ class Ec2Server:
         try:
             return self._dispatch(Request(environ), request_id)
         except ServiceException as error:
-            status = getattr(error, "status", 400)
-            return int(status), refusal(error.code, error.message, request_id)
+            refused = error
         except NotImplementedError:
             log.exception("an action that is not there")
-            unknown = errors.unsupported("this combination of parameters")
-            return unknown.status, refusal(unknown.code, unknown.message, request_id)
+            refused = errors.unsupported("this combination of parameters")
         except HTTPException as error:
-            bad = errors.AwsError("InvalidRequest", "The request received was invalid")
-            return int(error.code or 400), refusal(bad.code, bad.message, request_id)
+            message = "The request received was invalid"
+            refused = errors.AwsError("InvalidRequest", message, int(error.code or 400))
         except Exception:
             log.exception("a call failed")
-            fault = errors.internal()
-            return fault.status, refusal(fault.code, fault.message, request_id)
+            refused = errors.internal()
+        status = int(getattr(refused, "status", 400))
+        if TARGET in environ:
+            return status, quotas.refusal(refused.code, refused.message)
+        return status, refusal(refused.code, refused.message, request_id)
 
     def _dispatch(self, request: Request, request_id: str) -> Answer:
         self._check_origin(request)
@@ -174,6 +179,8 @@ class Ec2Server:
         service = self._signed_for(request)
         if service == "sts":
             return self._sts(request, request_id)
+        if service == "servicequotas":
+            return self._quotas(request)
         with self._turn:
             try:
                 return Actions(self._backend).answer(request)
@@ -199,9 +206,15 @@ class Ec2Server:
             raise errors.auth_failure(
                 f"Credential should be scoped to a valid region, not '{scope['region']}'."
             )
-        if scope["service"] not in ("ec2", "sts"):
+        if scope["service"] not in ("ec2", "sts", "servicequotas"):
             raise errors.unsupported(f"the service {scope['service']}")
         return scope["service"]
+
+    def _quotas(self, request: Request) -> Answer:
+        operation = request.headers.get("X-Amz-Target", "").removeprefix(quotas.TARGET_PREFIX)
+        wanted = quotas.parse(request.get_data())
+        with self._turn:
+            return 200, json.dumps(self._backend.quotas.answer(operation, wanted))
 
     def _sts(self, request: Request, request_id: str) -> Answer:
         if request.values.get("Action") != "GetCallerIdentity":

@@ -23,7 +23,7 @@ class CatalogueImage:
 
 @dataclass(frozen=True)
 class Ec2Settings:
-    """A region: its name, its address pool, its images and its quotas (AWS's defaults)."""
+    """A region: its name, its address pool, its images and its first quotas (AWS's defaults)."""
 
     region: str = "us-east-1"
     account: str = "123456789012"
