@@ -26,6 +26,7 @@ from pileus.model.underlay_steps import (
     AllocateElasticIp,
     AssignAddresses,
     AwaitRunning,
+    AwaitStopped,
     AwaitTermination,
     CreateInternetGateway,
     CreateSubnet,
@@ -39,6 +40,7 @@ from pileus.plan.capacity import require_capacity
 from pileus.plan.underlay import plan_removal, plan_start, plan_stop, plan_underlay
 from pileus.system import clock
 from pileus.underlay.aws import Aws, AwsEndpoint, consistency
+from pileus.underlay.aws.quotas import raise_quota
 from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
 from pileus.vpc.state import InstanceState, RegionState
@@ -95,7 +97,11 @@ class Account:
 
     def session(self) -> Aws:
         """What another run of Pileus begins with: it knows nothing."""
-        return Aws(AwsEndpoint("us-east-1", self.server.url, self.server.url, ("key", "secret")))
+        return Aws(self.endpoint)
+
+    @property
+    def endpoint(self) -> AwsEndpoint:
+        return AwsEndpoint("us-east-1", self.server.url, self.server.url, ("key", "secret"))
 
     def plan(self, wanted: WantedUnderlay = GUIDE) -> Sequence[Step]:
         return plan_underlay(wanted, self.aws.observe(wanted.cloud))
@@ -111,15 +117,13 @@ class Account:
 
     def checked_up(self, wanted: WantedUnderlay = GUIDE) -> None:
         """As `up`, which looks at the limits first."""
-        quota = self.server._backend.settings.elastic_quota
-        limits = replace(self.aws.limits(wanted.instance_type), elastic_ips=quota)
+        limits = self.aws.limits(wanted.instance_type)
         require_capacity(wanted, self.aws.observe(wanted.cloud), limits)
         self.up(wanted)
 
     def allow(self, elastic_ips: int) -> None:
         """Raise the account's quota."""
-        backend = self.server._backend
-        backend.settings = replace(backend.settings, elastic_quota=elastic_ips)
+        raise_quota(self.endpoint, "elastic-ips", elastic_ips)
 
     def registered(self) -> dict[IPv4Address, IPv4Address | None]:
         """Public addresses of the provider NIC by its registered ones."""
@@ -138,6 +142,11 @@ class Account:
         (reservation,) = found["Reservations"]
         (instance,) = reservation["Instances"]
         return instance
+
+    def machine_state(self) -> str:
+        node = self.aws.observe("demo").node
+        assert node is not None
+        return node.state
 
     def group(self, role: str) -> str:
         filters = [{"Name": "tag:pileus:role", "Values": [role]}]
@@ -281,15 +290,14 @@ def test_a_stopped_machine_is_started(account: Account) -> None:
 
 
 def test_stop_and_start_change_the_machines_state_alone(account: Account) -> None:
-    wanted = floating(2, account)
+    wanted = with_floating(2)
     account.up(wanted)
     before = account.aws.observe("demo")
 
     for step in plan_stop(before):
         account.aws.apply("demo", step)
     stopped = account.aws.observe("demo")
-    assert stopped.node is not None
-    assert stopped.node.state == "stopped"
+    assert account.machine_state() == "stopped"
     assert stopped.elastic_ips == before.elastic_ips
     assert plan_stop(stopped) == ()
 
@@ -359,13 +367,8 @@ def test_what_cannot_change_in_place_is_refused_before_anything_is_done(
 # Floating addresses and their limits
 
 
-def floating(count: int, account: Account) -> WantedUnderlay:
-    """The guide's environment with so many addresses more, in an account that may have them."""
-    account.allow(elastic_ips=count + 2)
-    return with_floating(count)
-
-
 def with_floating(count: int) -> WantedUnderlay:
+    """The guide's environment with so many addresses more."""
     more = tuple(PROVIDER + 1 + position for position in range(count))
     provider = replace(GUIDE.nics[1], addresses=(PROVIDER, *more))
     return replace(GUIDE, nics=(GUIDE.nics[0], provider), elastic_ips=GUIDE.elastic_ips | set(more))
@@ -679,6 +682,30 @@ def test_a_launch_waits_until_the_machine_runs(slow: Account, machines: Machines
     node = slow.aws.observe("demo").node
     assert node is not None
     assert node.state == "running"
+
+
+def test_stop_and_start_wait_until_it_is_so(slow: Account, machines: Machines) -> None:
+    machines.will("pending", "running")
+    slow.up()
+
+    machines.will("stopping", "stopped")
+    slow.apply(plan_stop(slow.aws.observe("demo")))
+    assert slow.machine_state() == "stopped"
+
+    machines.will("pending", "running")
+    slow.apply(plan_start(slow.aws.observe("demo")))
+    assert slow.machine_state() == "running"
+
+
+def test_a_stop_that_was_cut_off_is_gone_on_from(slow: Account, machines: Machines) -> None:
+    machines.will("pending", "running")
+    slow.up()
+    machines.will("stopping", "stopped")
+    slow.apply(plan_stop(slow.aws.observe("demo"))[:1])
+
+    machines.will("pending", "running")
+    assert slow.up() == (AwaitStopped(), StartInstance(), AwaitRunning())
+    assert slow.machine_state() == "running"
 
 
 def test_a_machine_that_does_not_boot_is_a_fault_with_its_reason_and_up_can_repeat(

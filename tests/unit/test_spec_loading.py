@@ -228,11 +228,15 @@ def test_a_port_is_published_once_for_each_address() -> None:
 
 
 def test_what_a_mode_forbids_is_not_said_while_the_mode_is_not_known() -> None:
-    told = only(f"uplink: mac\nfloating_ips: 2\nservers: [{{name: a, publish: [{AT}:1:1]}}]")
-    assert "`mac` is not known" in told
-    assert (
-        "outside its subnet" in problems("servers: [{name: a, publish: ['10.0.0.1:1:1']}]")[0].what
-    )
+    """Whoever misspells mac-clone is not told what mac-nat has to say of the rest."""
+    rest = "floating_ips: 999\nunderlay: {allocation_pool: 172.16.20.100-172.16.20.250}"
+    assert "`mac` is not known" in only(f"uplink: mac\n{rest}")
+    assert "did you mean `uplink`" in only(f"uplnk: mac-clone\n{rest}")
+
+
+def test_an_address_to_publish_on_is_one_of_the_provider_subnet() -> None:
+    told = only("uplink: mac-nat\nservers: [{name: a, publish: ['10.0.0.1:1:1']}]")
+    assert "outside its subnet" in told
 
 
 def test_a_network_can_run_out_of_addresses() -> None:

@@ -90,7 +90,6 @@ def _uplink(spec: Spec) -> Iterator[Finding]:
                 "floating IPs cannot work with `uplink: mac-clone`: the cloud below knows one "
                 "address of the provider NIC, and drops what leaves from any other",
                 "set `uplink: mac-nat`, or write `floating_ips: 0` and publish ports instead",
-                about=(("uplink",),),
             )
         return
     if "allocation_pool" in spec.underlay.model_fields_set:
@@ -208,7 +207,7 @@ def _addresses(spec: Spec) -> Iterator[Finding]:
             f"the registered address {underlay.registered_address} is outside the allocation "
             f"pool {first}-{last}",
             "choose a pool that covers it: the router's gateway is given an address of the pool",
-            about=(pool, provider, ("uplink",)),
+            about=(pool, provider),
         )
 
 
@@ -357,7 +356,6 @@ def _published_address(path: Path, address: IPv4Address, spec: Spec) -> Iterator
             f"{address} cannot be published on: with `uplink: mac-clone` there is one address, "
             "the router's",
             "leave the address out, as in 522:22, or set `uplink: mac-nat` and `floating_ips`",
-            about=(("uplink",),),
         )
     elif address == spec.underlay.registered_address:
         yield Finding(

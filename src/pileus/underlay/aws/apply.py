@@ -220,10 +220,9 @@ def _(step: CreateNic, call: Call) -> None:
 
 @do.register
 def _(step: AssignAddresses, call: Call) -> None:
-    if new := set(step.addresses) - set(call.registered(step.role)):
-        call.client.assign_private_ip_addresses(
-            NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=_texts(new)
-        )
+    call.client.assign_private_ip_addresses(
+        NetworkInterfaceId=call.nic(step.role), PrivateIpAddresses=_texts(step.addresses)
+    )
 
 
 @do.register
