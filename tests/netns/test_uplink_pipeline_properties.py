@@ -41,7 +41,7 @@ BATCHES, FRAMES = 20, 250
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with made(learning=False) as world:
+    with made("any", learning=False) as world:
         yield world
 
 

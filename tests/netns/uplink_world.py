@@ -1,6 +1,7 @@
 """A provider NIC in fresh namespaces: the cloud, a node with a bridge behind its NIC, inner hosts.
 
     cloud (cloud0) ══ (eth1) node: bridge `uplink0` (in0, in1, …) ══ (eth0) inner hosts
+                                                    (leg)         ══ (leg0) resolver
 
 The cloud's end counts every frame that carries a foreign MAC or address, and answers ARP for
 all addresses that it knows, those behind the same NIC included, as clouds do.
@@ -52,7 +53,7 @@ EVERY_PROTOCOL = 3
 """ETH_P_ALL. [linux/if_ether.h]"""
 OUTGOING = 4
 """PACKET_OUTGOING: a frame that this host sent. [packet(7)]"""
-BRIDGE = "uplink0"
+BRIDGE, SUBNET = "uplink0", "172.16.20.0/24"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,15 @@ class Tap:
             if kind != OUTGOING:
                 return frame
 
+    def drained(self) -> list[bytes]:
+        """What has arrived by now and was not received."""
+        self.raw.setblocking(False)
+        seen: list[bytes] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                seen.append(self.receive())
+        return seen
+
     def until(self, wanted: bytes) -> list[bytes]:
         """What arrives before `wanted` does."""
         seen: list[bytes] = []
@@ -93,9 +103,10 @@ class Tap:
 class World:
     """The namespaces of one NIC; `close` removes them."""
 
-    def __init__(self, inner: int = 1, *, learning: bool = True) -> None:
-        prefix = f"uplink{os.getpid()}"
+    def __init__(self, name: str, inner: int = 1, *, learning: bool = True) -> None:
+        prefix = f"uplink{os.getpid()}-{name}"
         self.cloud, self.node = f"{prefix}-cloud", f"{prefix}-node"
+        self.resolver = f"{prefix}-resolver"
         self.inner = [f"{prefix}-in{number}" for number in range(inner)]
         for name in self._all:
             netns.remove(name)
@@ -105,7 +116,7 @@ class World:
 
     @property
     def _all(self) -> list[str]:
-        return [self.cloud, self.node, *self.inner]
+        return [self.cloud, self.node, self.resolver, *self.inner]
 
     def close(self) -> None:
         for name in self._all:
@@ -139,6 +150,24 @@ class World:
         if not learning:
             for port in ("eth1", *(f"in{number}" for number in range(len(self.inner)))):
                 self.run(self.node, "bridge", "link", "set", "dev", port, "learning", "off")
+
+    def resolve(self) -> None:
+        """Put a resolver behind the NIC: its kernel asks ARP for whatever it is to forward."""
+        netns.sysctl(self.resolver, {"net/ipv4/ip_forward": "1"})
+        netns.batch(
+            self.node,
+            [
+                f"link add leg type veth peer name leg0 netns {self.resolver} "
+                f"address {NIC.resolver}",
+                f"link set leg master {BRIDGE}",
+                "link set leg up",
+            ],
+        )
+        settings = {"arp_ignore": "8", "send_redirects": "0"}
+        netns.batch(self.resolver, ["link set leg0 up", f"route add {SUBNET} dev leg0"])
+        for device in ("all", "leg0"):
+            place = f"net/ipv4/conf/{device}"
+            netns.sysctl(self.resolver, {f"{place}/{key}": v for key, v in settings.items()})
 
     def run(self, namespace: str, *argv: str, check: bool = True) -> process.Done:
         """A program in one of the namespaces."""
@@ -176,6 +205,12 @@ class World:
             name, [f"addr add {address}/24 dev eth0", f"route add default via {ROUTER} dev eth0"]
         )
         return name
+
+    def forget(self) -> None:
+        """Let inner hosts and the resolver forget each other and the bridge its hosts."""
+        for name in (*self.inner, self.resolver):
+            netns.batch(name, ["neigh flush all"])
+        self.run(self.node, "ip", "link", "set", BRIDGE, "type", "bridge", "fdb_flush")
 
     def serve(self, outside: IPv4Address, registered: Sequence[IPv4Address]) -> None:
         """Make the cloud's end a strict cloud with a router, and a host beyond it."""
@@ -231,9 +266,9 @@ def strict_cloud(registered: Sequence[IPv4Address]) -> Table:
 
 
 @contextlib.contextmanager
-def made(inner: int = 1, *, learning: bool = True) -> Iterator[World]:
+def made(name: str, inner: int = 1, *, learning: bool = True) -> Iterator[World]:
     """A world for as long as it is needed."""
-    world = World(inner, learning=learning)
+    world = World(name, inner, learning=learning)
     try:
         yield world
     finally:
