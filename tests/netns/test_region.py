@@ -213,6 +213,48 @@ def test_a_machine_that_does_not_come_up_is_stopped_and_can_be_terminated(
     terminate(ec2, machine)
 
 
+def test_metadata_lags_and_stays_away_as_told_and_counts_who_asked(
+    neighbour: RunningRegion,
+) -> None:
+    ec2 = connect(neighbour)
+    machine, eni = make_machine(ec2, make_network(ec2)[1])
+    inside = machine_namespace(OTHER, machine)
+    (nic,) = [one.nic for one in control.counters(OTHER) if one.nic.eni == eni]
+    commands = ["addr add 172.16.20.101/24 dev eth0", "link set eth0 up"]
+    netns.batch(inside, [*commands, "route add default via 172.16.20.1"])
+
+    def told() -> list[str]:
+        return ask_metadata(inside, f"network/interfaces/macs/{nic.mac}/local-ipv4s").split()
+
+    assert told() == ["172.16.20.101"]
+    control.set_fault(OTHER, "metadata-delay", "600")
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["172.16.20.102"])
+    assert told() == ["172.16.20.101"]
+    control.set_fault(OTHER, "metadata-delay", "0")
+    assert told() == ["172.16.20.101", "172.16.20.102"]
+
+    control.set_fault(OTHER, "metadata-away", "on")
+    assert ask_metadata(inside, "mac") == ""
+    control.set_fault(OTHER, "metadata-away", "off")
+    assert ask_metadata(inside, "mac") == str(nic.mac)
+
+    (report,) = [one for one in control.counters(OTHER) if one.nic.eni == eni]
+    assert report.metadata_requests == {"token": 5, "meta-data": 4}
+    terminate(ec2, machine)
+
+
+def ask_metadata(namespace: str, path: str) -> str:
+    """What an instance reads in its metadata; nothing where it has no answer in a second."""
+    curl = ["ip", "netns", "exec", namespace, "curl", "-s", "--max-time", "1"]
+    url, header = "http://169.254.169.254/latest", "X-aws-ec2-metadata-token"
+    put = [*curl, "-X", "PUT", f"{url}/api/token", "-H", f"{header}-ttl-seconds: 60"]
+    token = process.run(put, check=False).stdout
+    if not token:
+        return ""
+    get = [*curl, f"{url}/meta-data/{path}", "-H", f"{header}: {token}"]
+    return process.run(get, check=False).stdout
+
+
 def test_the_host_has_a_way_to_elastic_ips_and_to_nothing_else_simulated(
     neighbour: RunningRegion,
 ) -> None:

@@ -43,8 +43,28 @@ STATE = RegionState(
 SERVER, CLIENT = f"md{os.getpid()}s", f"md{os.getpid()}c"
 
 
+class Rim:
+    """What the region tells the server, and what the server told it."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.seen: list[tuple[str, str]] = []
+
+    def desk(self) -> metadata.Desk:
+        return metadata.Desk(
+            lambda source: metadata.asker(STATE, VPC, source),
+            lambda: self.away,
+            lambda nic, kind: self.seen.append((nic, kind)),
+        )
+
+
 @pytest.fixture
-def server() -> Iterator[metadata.MetadataServer]:
+def rim() -> Rim:
+    return Rim()
+
+
+@pytest.fixture
+def server(rim: Rim) -> Iterator[metadata.MetadataServer]:
     running = None
     try:
         for name in (SERVER, CLIENT):
@@ -69,7 +89,7 @@ def server() -> Iterator[metadata.MetadataServer]:
         listener = netns.run_inside(
             SERVER, lambda: socket.create_server((str(METADATA_SERVICE), 80))
         )
-        running = metadata.serve(listener, lambda source: metadata.asker(STATE, VPC, source))
+        running = metadata.serve(listener, rim.desk())
         yield running
     finally:
         if running:
@@ -142,3 +162,23 @@ def test_a_body_does_not_become_the_next_request(server: metadata.MetadataServer
         assert connection.sock is None or connection.sock.recv(100) == b""
 
     as_client(talk)
+
+
+def test_a_service_that_is_away_takes_connections_and_says_nothing(
+    server: metadata.MetadataServer, rim: Rim
+) -> None:
+    def ask(connection: http.client.HTTPConnection) -> None:
+        connection.timeout = 0.5
+        connection.request("PUT", TOKEN_PATH, headers={TTL_HEADER: "60"})
+        with pytest.raises(TimeoutError):
+            connection.getresponse()
+
+    def ask_again(connection: http.client.HTTPConnection) -> None:
+        connection.request("PUT", TOKEN_PATH, headers={TTL_HEADER: "60"})
+        assert connection.getresponse().status == 200
+
+    rim.away = True
+    as_client(ask)
+    rim.away = False
+    as_client(ask_again)
+    assert rim.seen == [(MINE.id, "token")] * 2

@@ -19,6 +19,7 @@ from pileus.vpc.metadata import (
     Response,
     answer,
     asker,
+    kind,
 )
 from pileus.vpc.state import (
     ElasticIp,
@@ -194,6 +195,33 @@ def test_a_stranger_learns_nothing() -> None:
         ask("PUT", TOKEN_PATH, {TTL_HEADER: "60"}, source=IPv4Address("172.16.10.7")).status == 404
     )
     assert asker(STATE, "vpc-2", ME) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("PUT", TOKEN_PATH, "token"),
+        ("GET", "/latest/meta-data/mac", "meta-data"),
+        ("GET", "/2021-03-23//meta-data", "meta-data"),
+        ("GET", "/latest/meta-data/iam/security-credentials/", "credentials"),
+        ("GET", "/latest/meta-data/iam/security-credentials/node?x=1", "credentials"),
+        ("GET", "/latest/user-data", "user-data"),
+        ("GET", "/latest/dynamic/instance-identity/document", "dynamic"),
+        ("GET", "/", "other"),
+        ("GET", "/latest", "other"),
+        ("GET", "/latest/api/token", "other"),
+    ],
+)
+def test_requests_are_told_apart_by_what_they_are_after(
+    method: str, path: str, expected: str
+) -> None:
+    assert kind(Request(method, path, {})) == expected
+
+
+def test_who_asks_is_known_with_the_nic() -> None:
+    found = asker(STATE, VPC, IPv4Address("172.16.20.102"))
+    assert found
+    assert (found.instance.id, found.nic) == ("i-1", "eni-1")
 
 
 def test_other_methods_are_not_allowed() -> None:

@@ -43,6 +43,7 @@ def sim_wire(spec: Spec, workspace: Workspace) -> WireReport:
                 report.passed_out,
                 report.passed_in,
                 report.dropped,
+                report.metadata_requests,
             )
             for report in control.counters(_running(spec, workspace).name)
         )

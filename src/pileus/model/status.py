@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Address
 from typing import Any, Literal
@@ -98,6 +98,8 @@ class NicTraffic:
     """What the wire did with one NIC's frames since it was plugged in, in packets.
 
     `registered` are its addresses, primary first. `dropped` has every code, zero or not.
+    `metadata_requests` counts what came by it to instance metadata, by kind: token, meta-data,
+    user-data, credentials, dynamic, other.
     """
 
     eni: str
@@ -108,6 +110,7 @@ class NicTraffic:
     passed_out: int
     passed_in: int
     dropped: Mapping[Code, int]
+    metadata_requests: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from pileus.model.addresses import Mac
 from pileus.model.errors import Fault, UserError
 from pileus.system import clock, files, netns, process
 from pileus.system.process import ProcessId
+from pileus.vpc import faults
+from pileus.vpc.faults import Faults
 from pileus.vpc.internet import choose_pool, host_networks, remove_internet
 from pileus.vpc.machines import Disk, remove_machines
 from pileus.vpc.settings import RegionPlaces
@@ -50,13 +52,18 @@ def find(name: str) -> RunningRegion | None:
     return RunningRegion(name, ready["url"], ready["check_ip_url"])
 
 
-def start(name: str, images: Mapping[str, Path], *, api_region: str) -> RunningRegion:
+def start(
+    name: str, images: Mapping[str, Path], *, api_region: str, wrong: Faults | None = None
+) -> RunningRegion:
     """Start a region and wait until its API answers; what a dead one left is removed first.
 
-    `images` maps machine images to their root directories. Raises Fault when it does not start.
+    `images` maps machine images to their root directories; `wrong` are faults to begin with.
+    Raises Fault when it does not start.
     """
     remove(name)
     where = places(name)
+    if wrong is not None:
+        faults.write(where.faults, wrong)
     files.write_json(
         where.settings,
         {
@@ -134,9 +141,23 @@ def internet_command(name: str, argv: list[str]) -> list[str]:
 
 def counters(name: str) -> tuple[NicReport, ...]:
     """What a region's wire let through and dropped, per NIC. Raises UserError without one."""
+    where = _running(name)
+    requests = files.read_json(where.metadata_requests) or {}
+    reports = wire_report(name, [_nic(item) for item in files.read_json(where.nics) or []])
+    return tuple(replace(one, metadata_requests=requests.get(one.nic.eni, {})) for one in reports)
+
+
+def set_fault(name: str, fault: str, value: str) -> None:
+    """Switch one of a region's faults, from now on. Raises Refused for what there is not, and
+    UserError without a region."""
+    where = _running(name)
+    faults.write(where.faults, faults.changed(faults.read(where.faults), fault, value))
+
+
+def _running(name: str) -> RegionPlaces:
     if find(name) is None:
         raise UserError(f"the simulated region {name} is not running", hint="run `pileus up`")
-    return wire_report(name, [_nic(item) for item in files.read_json(places(name).nics) or []])
+    return places(name)
 
 
 def _nic(document: Mapping[str, object]) -> PluggedNic:

@@ -14,6 +14,7 @@ import hmac
 import http.server
 import json
 import secrets
+import select
 import socket
 import socketserver
 import threading
@@ -34,6 +35,9 @@ MAX_TTL = 21600
 
 VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2019-10-01", "2021-03-23", "latest")
 """Those that clients ask for, cloud-init's among them; each shows the same tree."""
+
+PATIENCE = 60.0
+"""Seconds that a service which is away keeps a connection, unless the client gives it up."""
 
 ROOT_DEVICE = "/dev/xvda"
 CANARY = "ASIACANARY"
@@ -63,21 +67,42 @@ class Response:
 
 @dataclass(frozen=True)
 class Asker:
-    """An instance that asks, with the state that answers it."""
+    """An instance that asks by one of its NICs, with the state that answers it."""
 
     state: RegionState
     instance: Instance
+    nic: str = ""
 
 
-Lookup = Callable[[IPv4Address], Asker | None]
+@dataclass(frozen=True)
+class Desk:
+    """What the server of one VPC needs from the region.
+
+    `lookup` says who has a source address, `away` whether nothing shall be answered, and `count`
+    takes the NIC of each request that came, and its kind.
+    """
+
+    lookup: Callable[[IPv4Address], Asker | None]
+    away: Callable[[], bool] = lambda: False
+    count: Callable[[str, str], None] = lambda _nic, _kind: None
 
 
 def asker(state: RegionState, vpc: str, source: IPv4Address) -> Asker | None:
     """The instance that has this address in this VPC, or None."""
     for eni in state.enis.values():
         if eni.vpc == vpc and source in eni.addresses and eni.instance in state.instances:
-            return Asker(state, state.instances[eni.instance])
+            return Asker(state, state.instances[eni.instance], eni.id)
     return None
+
+
+def kind(request: Request) -> str:
+    """What a request is after: token, credentials, meta-data, user-data, dynamic, or other."""
+    if request.method == "PUT":
+        return "token"
+    words = [word for word in request.path.partition("?")[0].split("/") if word][1:]
+    if words[:3] == ["meta-data", "iam", "security-credentials"]:
+        return "credentials"
+    return words[0] if words and words[0] in ("meta-data", "user-data", "dynamic") else "other"
 
 
 # Tokens
@@ -325,8 +350,8 @@ def _role(key: bytes, asking: Asker, profile: str, now: float) -> Tree:
 class MetadataServer:
     """Answers on a listening socket until it is stopped; owns the socket."""
 
-    def __init__(self, listener: socket.socket, lookup: Lookup) -> None:
-        self._server = _Server(listener, lookup)
+    def __init__(self, listener: socket.socket, desk: Desk) -> None:
+        self._server = _Server(listener, desk)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="metadata", daemon=True
         )
@@ -339,22 +364,19 @@ class MetadataServer:
         self._server.server_close()
 
 
-def serve(listener: socket.socket, lookup: Lookup) -> MetadataServer:
-    """Serve instance metadata on a socket that listens in a VPC's namespace.
-
-    `lookup` says which instance has a source address in that VPC (see `asker`).
-    """
-    return MetadataServer(listener, lookup)
+def serve(listener: socket.socket, desk: Desk) -> MetadataServer:
+    """Serve instance metadata on a socket that listens in a VPC's namespace."""
+    return MetadataServer(listener, desk)
 
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, lookup: Lookup) -> None:
+    def __init__(self, listener: socket.socket, desk: Desk) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        self.lookup = lookup
+        self.desk = desk
         self.key = secrets.token_bytes(32)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -369,14 +391,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 10.0
 
     def _reply(self) -> None:
-        source = IPv4Address(self.client_address[0])
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers)
-        found = answer(self.server.key, self.server.lookup(source), request, time.time())
-        self._send(found)
+        asking = self.server.desk.lookup(IPv4Address(self.client_address[0]))
+        if asking is not None:
+            self.server.desk.count(asking.nic, kind(request))
+        if self.server.desk.away():
+            self._say_nothing()
+            return
+        self._send(answer(self.server.key, asking, request, time.time()))
         # The body of a request is never wanted; without it the connection cannot go on.
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True
+
+    def _say_nothing(self) -> None:
+        """Until the client has had enough."""
+        select.select([self.connection], [], [], PATIENCE)
+        self.close_connection = True
 
     def _send(self, found: Response) -> None:
         ttl = 64 if found.ttl is None else found.ttl

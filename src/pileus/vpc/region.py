@@ -11,12 +11,13 @@ from dataclasses import asdict
 from ipaddress import IPv4Network
 from typing import Any
 
-from pileus.system import files
+from pileus.system import clock, files
 from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
 from pileus.vpc.internet import CHECK_IP_PATH, HostLink, Internet
+from pileus.vpc.lateness import History
 from pileus.vpc.machines import Machines
-from pileus.vpc.services import VpcServices
+from pileus.vpc.services import MetadataDesk, VpcServices
 from pileus.vpc.settings import RegionPlaces, RegionSettings
 from pileus.vpc.state import InstanceState, RegionState
 from pileus.vpc.wire.names import vpc_namespace
@@ -39,6 +40,7 @@ class Region:
         self._link = link
         self._internet = Internet(settings.name, link, places.runtime)
         self._machines = Machines(settings.name, places.disks, settings.images, self._report)
+        self._desk = MetadataDesk(places, History(clock.seconds))
         self._services: dict[str, VpcServices] = {}
         self._uplinks: dict[str, Uplink] = {}
         self._followed = RegionState()
@@ -69,6 +71,7 @@ class Region:
 
     def follow(self, state: RegionState) -> None:
         """Make everything equal to the API's state."""
+        self._desk.note(state)
         for vpc in state.vpcs:
             self._uplinks.setdefault(vpc, self._new_uplink(vpc))
             reconcile_vpc(self._settings.name, state, vpc, self._uplinks[vpc])
@@ -88,7 +91,9 @@ class Region:
     def _services_of(self, vpc: str) -> VpcServices:
         if vpc not in self._services:
             namespace = vpc_namespace(self._settings.name, vpc)
-            self._services[vpc] = VpcServices(vpc, namespace, self._places.runtime, self._api.state)
+            self._services[vpc] = VpcServices(
+                vpc, namespace, self._places.runtime, self._desk.of(vpc)
+            )
         return self._services[vpc]
 
     def _new_uplink(self, vpc: str) -> Uplink:

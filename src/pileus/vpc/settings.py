@@ -47,5 +47,15 @@ class RegionPlaces:
         return self.runtime / "nics.json"
 
     @property
+    def faults(self) -> Path:
+        """What is wrong on purpose; absent where nothing ever was."""
+        return self.runtime / "faults.json"
+
+    @property
+    def metadata_requests(self) -> Path:
+        """How often instance metadata was asked, by NIC and kind of request."""
+        return self.runtime / "metadata-requests.json"
+
+    @property
     def log(self) -> Path:
         return self.runtime / "region.log"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from pileus.model.addresses import Mac
@@ -29,12 +29,13 @@ class PluggedNic:
 @dataclass(frozen=True)
 class NicReport:
     """A NIC's traffic in packets since it was plugged in; `dropped` has every code of the
-    wire, zero or not."""
+    wire, zero or not. `metadata_requests` counts what came by it to instance metadata, by kind."""
 
     nic: PluggedNic
     passed_out: int
     passed_in: int
     dropped: Mapping[Code, int]
+    metadata_requests: Mapping[str, int] = field(default_factory=dict)
 
 
 def plugged(state: RegionState) -> tuple[PluggedNic, ...]:

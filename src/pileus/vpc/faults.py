@@ -1,0 +1,76 @@
+"""Faults that are switched on and off while a region runs: a small file that it reads afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pileus.model.errors import Refused
+from pileus.system import files
+
+LONGEST_DELAY = 600.0
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with a region at the moment; by default nothing."""
+
+    metadata_delay: float = 0.0
+    """Seconds until a change of NICs and addresses arrives in instance metadata."""
+    metadata_away: bool = False
+    """The metadata service takes connections and answers nothing."""
+
+
+def changed(faults: Faults, name: str, value: str) -> Faults:
+    """The faults with one of them set, as the command line names and spells them.
+
+    Raises Refused, saying what there is.
+    """
+    field = name.replace("-", "_")
+    if field not in _READERS:
+        raise Refused(f"there is no fault `{name}`", hint=f"faults are: {', '.join(names())}")
+    try:
+        return replace(faults, **{field: _READERS[field](value)})
+    except ValueError as error:
+        raise Refused(f"`{value}` is no value of {name}", hint=f"{name} is {error}") from None
+
+
+def names() -> list[str]:
+    """All faults, as the command line names them."""
+    return [field.replace("_", "-") for field in _READERS]
+
+
+def read(path: Path) -> Faults:
+    """The faults in a file, none where there is no file. Fields of other versions are ignored."""
+    document = files.read_json(path) or {}
+    known = {field.name for field in fields(Faults)}
+    return Faults(**{name: value for name, value in document.items() if name in known})
+
+
+def write(path: Path, faults: Faults) -> None:
+    """Put faults in force."""
+    files.write_json(path, asdict(faults))
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= LONGEST_DELAY:
+        raise ValueError(f"a number of seconds from 0 to {LONGEST_DELAY:.0f}")
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("on or off")
+    return text == "on"
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "metadata_delay": _seconds,
+    "metadata_away": _switch,
+}
