@@ -278,10 +278,7 @@ def test_no_inner_host_reaches_the_metadata_service(world: World, opened: Opened
                     tried.connect((str(METADATA), port))
                 opened(inner, socket.SOCK_DGRAM, str(WEB)).sendto(b"?", (str(METADATA), port))
         assert world.counters()["out.UPLINK_LINK_LOCAL"] >= 8
-        cloud.raw.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            while METADATA.packed not in cloud.receive():
-                pass
+        assert not any(METADATA.packed in frame for frame in cloud.drained())
     finally:
         netns.batch(world.cloud, [f"addr del {METADATA}/32 dev lo"])
         netns.batch(inner, [f"route del {METADATA}"])
