@@ -17,7 +17,7 @@ from pileus.model.addresses import Socket
 from pileus.model.publishing import Published
 from pileus.system import netns, process
 from pileus.system.process import Done
-from pileus.uplink import publish, source_guard
+from pileus.uplink import publish
 
 pytestmark = pytest.mark.netns
 
@@ -110,14 +110,14 @@ def answer(port: int) -> str:
 
 
 def test_a_published_port_lands_in_the_server_which_sees_the_true_source(inside: Inside) -> None:
-    publish.apply(inside, [SSH, WEB])
+    publish.load(inside, frozenset({SSH, WEB}))
     with listening(22), listening(80):
         assert answer(522) == "22 172.16.20.1"
         assert answer(8080) == "80 172.16.20.1"
 
 
 def test_a_port_that_is_not_published_is_refused(inside: Inside) -> None:
-    publish.apply(inside, [SSH])
+    publish.load(inside, frozenset({SSH}))
     with listening(22), listening(80):
         for port in (22, 80, 8080, 523):
             with pytest.raises(ConnectionRefusedError):
@@ -125,9 +125,9 @@ def test_a_port_that_is_not_published_is_refused(inside: Inside) -> None:
 
 
 def test_unpublishing_closes_that_port_and_no_other(inside: Inside) -> None:
-    publish.apply(inside, [SSH, WEB])
-    outcome = publish.apply(inside, [SSH])
-    assert outcome.removed == {WEB}
+    publish.load(inside, frozenset({SSH, WEB}))
+    publish.load(inside, frozenset({SSH}))
+    publish.cut(inside, {WEB})
     assert inside.cut == ["conntrack -D -p tcp --orig-dst 172.16.20.101 --orig-port-dst 8080"]
     with listening(22), listening(80):
         assert answer(522) == "22 172.16.20.1"
@@ -135,95 +135,32 @@ def test_unpublishing_closes_that_port_and_no_other(inside: Inside) -> None:
             answer(8080)
 
 
-def test_applying_twice_changes_nothing(inside: Inside) -> None:
-    publish.apply(inside, [SSH, WEB])
-    before = _rules(inside)
-    outcome = publish.apply(inside, [WEB, SSH])
-    assert (outcome.added, outcome.removed) == (frozenset(), frozenset())
-    assert _rules(inside) == before  # handles included: nothing was made anew
-
-
 def test_a_rule_that_was_tampered_with_is_set_right(inside: Inside) -> None:
-    publish.apply(inside, [SSH])
+    publish.load(inside, frozenset({SSH}))
     extra = f"add rule ip {publish.TABLE} prerouting tcp dport 1-1023 dnat to 192.168.20.5\n"
     inside(["nft", "-f", "-"], stdin=extra)
     assert publish.read(inside) is None
-    publish.apply(inside, [SSH])
+    publish.load(inside, frozenset({SSH}))
     assert publish.read(inside) == frozenset({SSH})
 
 
 def test_publishing_nothing_leaves_no_table_and_foreign_ones_alone(inside: Inside) -> None:
     inside(["nft", "-f", "-"], stdin=FOREIGN)
     before = _rules(inside)
-    publish.apply(inside, [SSH])
-    publish.apply(inside, [])
+    publish.load(inside, frozenset({SSH}))
+    publish.load(inside, frozenset())
     assert _rules(inside) == before
-    assert publish.apply(inside, []).removed == frozenset()
+    publish.load(inside, frozenset())
 
 
 def test_a_set_that_is_lost_with_its_namespace_is_put_back(inside: Inside) -> None:
-    publish.apply(inside, [SSH])
+    publish.load(inside, frozenset({SSH}))
     inside(["nft", "flush", "ruleset"])
-    assert publish.apply(inside, [SSH]).added == {SSH}
+    assert publish.read(inside) == frozenset()
+    publish.load(inside, frozenset({SSH}))
     with listening(22):
         assert answer(522) == "22 172.16.20.1"
 
 
 def _rules(inside: Inside) -> str:
     return inside(["nft", "--handle", "list", "ruleset"]).stdout
-
-
-INVALID_FIN = """\
-import socket, struct, sys
-# A FIN of no known flow, as a server sends it again after the router forgot the flow. [RFC 9293]
-ports = struct.pack("!HHIIBBHHH", 22, 40000, 1, 1, 0x50, 0x11, 64, 0, 0)
-pseudo = socket.inet_aton("192.168.20.5") + socket.inet_aton("172.16.20.1") + b"\\0\\6\\0\\x14"
-total = sum(struct.unpack("!16H", pseudo + ports))
-total = (total & 0xFFFF) + (total >> 16)
-segment = ports[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + ports[18:]
-raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
-raw.sendto(segment, ("172.16.20.1", 0))
-"""
-NEUTRONS_NAT = """\
-table ip neutron {
-  chain post {
-    type nat hook postrouting priority srcnat;
-    oifname "qg-1" snat to 172.16.20.101
-  }
-}
-"""
-SEEN = """\
-table ip seen {
-  chain in { type filter hook prerouting priority -300; ip saddr 192.168.20.5 counter; }
-}
-"""
-
-
-def _private_packets_seen() -> int:
-    listing = process.run(["ip", "netns", "exec", INTERNET, "nft", "list", "table", "ip", "seen"])
-    return int(listing.stdout.split("counter packets ")[1].split()[0])
-
-
-@pytest.mark.parametrize("guarded", [False, True])
-def test_what_conntrack_cannot_place_leaves_untranslated_unless_guarded(
-    inside: Inside, guarded: bool
-) -> None:
-    inside(["nft", "-f", "-"], stdin=NEUTRONS_NAT)
-    process.run(["ip", "netns", "exec", INTERNET, "nft", "-f", "-"], stdin=SEEN)
-    if guarded:
-        assert source_guard.apply(inside, GATEWAY)
-    process.run(["ip", "netns", "exec", SERVER, "python3", "-"], stdin=INVALID_FIN)
-    assert _private_packets_seen() == (0 if guarded else 1)
-    assert source_guard.dropped(inside, GATEWAY) == (1 if guarded else 0)
-
-
-def test_the_guard_lets_translated_traffic_pass_and_applied_again_keeps_its_count(
-    inside: Inside,
-) -> None:
-    source_guard.apply(inside, GATEWAY)
-    publish.apply(inside, [SSH])
-    with listening(22):
-        assert answer(522) == "22 172.16.20.1"
-    process.run(["ip", "netns", "exec", SERVER, "python3", "-"], stdin=INVALID_FIN)
-    assert not source_guard.apply(inside, GATEWAY)
-    assert source_guard.dropped(inside, GATEWAY) == 1

@@ -1,4 +1,4 @@
-"""Published ports as text and back, and what is refused before anything is touched."""
+"""Published ports as text and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from pileus.model.addresses import Socket
-from pileus.model.errors import Fault, Refused
+from pileus.model.errors import CommandFailed, Fault
 from pileus.model.publishing import Published
 from pileus.system.process import Done
 from pileus.uplink import publish
@@ -96,59 +96,29 @@ def test_a_table_that_someone_changed_is_not_taken_for_ours() -> None:
     assert publish.parse(listing(SSH).replace('"dnat"', '"redirect"')) is None
 
 
-def test_the_first_port_is_added_and_the_second_time_nothing_happens() -> None:
-    namespace = Namespace(None, listing(SSH))
-    assert publish.apply(namespace, [SSH]).added == {SSH}
-    again = Namespace(listing(SSH))
-    outcome = publish.apply(again, [SSH])
-    assert (outcome.added, outcome.removed, again.did) == (frozenset(), frozenset(), [])
+def test_no_table_is_nothing_published() -> None:
+    assert publish.read(Namespace(None)) == frozenset()
 
 
-def test_a_changed_table_is_set_right() -> None:
-    namespace = Namespace(listing(SSH, priority=0), listing(SSH))
-    publish.apply(namespace, [SSH])
+def test_a_namespace_that_is_gone_is_not_taken_for_one_without_ports() -> None:
+    gone = 'Cannot open network namespace "qrouter-1": No such file or directory'
+    with pytest.raises(CommandFailed, match="Cannot open network namespace"):
+        publish.read(Namespace(None, error=gone))
+
+
+def test_loading_is_one_transaction_that_is_read_back() -> None:
+    namespace = Namespace(listing(SSH))
+    publish.load(namespace, frozenset({SSH}))
     assert namespace.did == [("nft", "-f", "-")]
-
-
-def test_unpublishing_cuts_the_connections_of_that_port_only() -> None:
-    namespace = Namespace(listing(SSH, DNS), listing(DNS))
-    assert publish.apply(namespace, [DNS]).removed == {SSH}
-    (cut,) = [argv for argv in namespace.did if argv[0] == "conntrack"]
-    assert cut[2:] == ("-p", "tcp", "--orig-dst", "172.16.20.101", "--orig-port-dst", "522")
 
 
 def test_what_does_not_come_true_is_a_fault() -> None:
     with pytest.raises(Fault, match="differ from what was just set"):
-        publish.apply(Namespace(None, listing(DNS)), [SSH])
+        publish.load(Namespace(listing(DNS)), frozenset({SSH}))
 
 
-def test_a_router_without_namespace_is_a_fault_that_says_so() -> None:
-    missing = Namespace(
-        None, error='Cannot open network namespace "qrouter-1": No such file or directory'
-    )
-    with pytest.raises(Fault, match="no namespace on the node"):
-        publish.apply(missing, [SSH])
-
-
-@pytest.mark.parametrize(
-    ("second", "reason"),
-    [
-        (
-            Published("tcp", SSH.registered, Socket(IPv4Address("192.168.20.6"), 22)),
-            r"172\.16\.20\.101:522 is published already, to 192\.168\.20\.5:22",
-        ),
-        (Published("tcp", Socket(GATEWAY, 0), SSH.private), "0 is not a port"),
-        (Published("tcp", Socket(GATEWAY, 80), Socket(GATEWAY, 65536)), "65536 is not a port"),
-        (Published("icmp", Socket(GATEWAY, 1), SSH.private), "icmp has no ports"),  # type: ignore[arg-type]
-    ],
-)
-def test_refused_before_anything_is_touched(second: Published, reason: str) -> None:
+def test_connections_of_a_port_are_cut_and_of_no_other() -> None:
     namespace = Namespace()
-    with pytest.raises(Refused, match=reason):
-        publish.apply(namespace, [SSH, second])
-    assert namespace.did == []
-
-
-def test_one_port_number_may_be_published_for_tcp_and_for_udp() -> None:
-    both = [DNS, Published("tcp", DNS.registered, DNS.private)]
-    assert publish.validate(both) == set(both)
+    publish.cut(namespace, {SSH})
+    (cut,) = namespace.did
+    assert cut[2:] == ("-p", "tcp", "--orig-dst", "172.16.20.101", "--orig-port-dst", "522")

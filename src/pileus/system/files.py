@@ -54,16 +54,16 @@ def read_json(path: Path) -> Any | None:
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, what: str) -> Iterator[None]:
+def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     """Hold a lock file while the body runs; the kernel frees it however the process ends.
 
-    Raises Busy, naming the holder, when another process has it.
+    Waits for another process that has it, or else raises Busy, naming that one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             raise Busy(

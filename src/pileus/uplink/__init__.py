@@ -1,12 +1,6 @@
-"""Between the tenants' routers and the provider NIC, in the routers' namespaces.
+"""Between the tenants' routers and the provider NIC.
 
-    router = on_node(login, observed.routers[name])
-    source_guard.apply(router, gateway)         # no frame leaves with a foreign source address
-    outcome = publish.apply(router, published)  # the whole wanted set; both empty: unchanged
-
-Both go with the namespace when the router goes down or the node restarts: apply them again then.
+`pipeline` is the rules on the NIC. `agent` and what it imports run on the node, shipped by
+`archive` as one file, and keep the pipeline, its wiring and the routers' published ports.
+`on_node` is the operator's side of it, over SSH.
 """
-
-from pileus.uplink.namespace import on_node
-
-__all__ = ["on_node"]

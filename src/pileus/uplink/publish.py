@@ -11,47 +11,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 from pileus.model.addresses import Socket
-from pileus.model.errors import CommandFailed, Fault, Refused
+from pileus.model.errors import CommandFailed, Fault
 from pileus.model.publishing import Published
 from pileus.system.runner import Runner
-from pileus.uplink.namespace import list_table, on_node
-
-__all__ = ["Outcome", "apply", "on_node", "parse", "read", "render", "validate"]
 
 TABLE = "pileus_publish"
 _CHAIN = {"type": "nat", "hook": "prerouting", "prio": -105, "policy": "accept"}
 """Just before Neutron's own destination NAT (priority -100)."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What applying changed; nothing when the namespace already had the wanted set."""
-
-    added: frozenset[Published]
-    removed: frozenset[Published]
-
-
-def validate(published: Iterable[Published]) -> frozenset[Published]:
-    """The set, if it can be published. Raises Refused for a port that is taken twice or is none."""
-    taken: dict[tuple[str, Socket], Published] = {}
-    for item in published:
-        if item.protocol not in ("tcp", "udp"):
-            raise Refused(f"{item.protocol} has no ports", hint="publish a tcp or udp port")
-        for port in (item.registered.port, item.private.port):
-            if not 1 <= port <= 65535:
-                raise Refused(f"{port} is not a port", hint="ports are 1 to 65535")
-        other = taken.setdefault((item.protocol, item.registered), item)
-        if other.private != item.private:
-            raise Refused(
-                f"{item.protocol} port {item.registered} is published already, to {other.private}",
-                hint="choose another port, or unpublish that one first",
-            )
-    return frozenset(taken.values())
 
 
 def render(published: frozenset[Published]) -> str:
@@ -103,23 +73,22 @@ def _published(expressions: Sequence[dict[str, Any]]) -> Published:
 def read(router: Runner) -> frozenset[Published] | None:
     """What is published now; None when the table is there but was changed by someone else.
 
-    Raises Fault when the router has no namespace on the node.
+    Raises CommandFailed when the namespace is gone.
     """
-    listing = list_table(router, "ip", TABLE)
-    return parse(listing) if listing else frozenset()
+    done = router(["nft", "--json", "list", "table", "ip", TABLE], check=False)
+    if done.code == 0:
+        return parse(done.stdout)
+    if "No such file or directory" in done.stderr and "namespace" not in done.stderr:
+        return frozenset()
+    raise CommandFailed(done.argv, done.code, done.stderr)
 
 
-def apply(router: Runner, published: Iterable[Published]) -> Outcome:
-    """Make exactly this set published; an empty one leaves no table.
+def load(router: Runner, wanted: frozenset[Published]) -> None:
+    """Make exactly this set published, in one transaction; an empty one leaves no table.
 
-    Connections through a port that is taken away are cut. Raises Refused before anything is
-    touched, CommandFailed when nft refuses (nothing has changed then), and Fault when what is
-    read back differs.
+    Connections through a port that was taken away go on: see `cut`. Raises CommandFailed when nft
+    refuses (nothing has changed then), and Fault when what is read back differs.
     """
-    wanted = validate(published)
-    have = read(router)
-    if have == wanted:
-        return Outcome(frozenset(), frozenset())
     router(["nft", "-f", "-"], stdin=render(wanted))
     if read(router) != wanted:
         raise Fault(
@@ -127,16 +96,12 @@ def apply(router: Runner, published: Iterable[Published]) -> Outcome:
             hint="another program may be changing them; repeat the command",
             retryable=True,
         )
-    removed = (have or frozenset()) - wanted
-    for item in sorted(removed):
-        _cut(router, item)
-    return Outcome(wanted - (have or frozenset()), removed)
 
 
-def _cut(router: Runner, item: Published) -> None:
-    """Forget the flows of a port: translations already made outlive the rule that made them."""
-    at = item.registered
-    flows = ["-p", item.protocol, "--orig-dst", str(at.address), "--orig-port-dst", str(at.port)]
-    done = router(["conntrack", "-D", *flows], check=False)
-    if done.code not in (0, 1):  # 1: there was none
-        raise CommandFailed(done.argv, done.code, done.stderr)
+def cut(router: Runner, ports: Iterable[Published]) -> None:
+    """Forget the flows of ports: translations already made outlive the rule that made them."""
+    for at, protocol in sorted((port.registered, port.protocol) for port in ports):
+        flows = ["-p", protocol, "--orig-dst", str(at.address), "--orig-port-dst", str(at.port)]
+        done = router(["conntrack", "-D", *flows], check=False)
+        if done.code not in (0, 1):  # 1: there was none
+            raise CommandFailed(done.argv, done.code, done.stderr)
