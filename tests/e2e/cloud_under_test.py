@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
+import boto3
+
 from pileus.rules.ruleset import Atom, Chain, Count, Field, Hook, Match, Rule, Table
 from pileus.system import process
 from pileus.system.process import Done
@@ -26,6 +28,12 @@ NAME = "e2e"
 STAGES = ("region", "underlay", "machine", "openstack", "networks and servers", "published ports")
 """Each is cut off once, as soon as it begins, before the cloud may come up whole."""
 UP_SECONDS = 600
+FOREIGN = (
+    "UNDERLAY_SOURCE_MAC_UNREGISTERED",
+    "UNDERLAY_SOURCE_IP_UNREGISTERED",
+    "UNDERLAY_ARP_SENDER_UNREGISTERED",
+)
+"""What the wire counts when a frame of the cloud's own is sent under a false name."""
 
 
 @dataclass
@@ -38,13 +46,18 @@ class CloudUnderTest:
     arguments_seen: set[str] = field(default_factory=set)
     """Every process argument list of this host while `up` ran, its machines' included."""
 
+    def write(self, **settings: object) -> None:
+        """Change pileus.yaml: other settings than the defaults."""
+        lines = [f"cloud: {NAME}", *(f"{key}: {value}" for key, value in settings.items())]
+        (self.directory / "pileus.yaml").write_text("\n".join(lines) + "\n")
+
     def pileus(self, *arguments: str, check: bool = True, timeout: float = 120) -> Done:
         return process.run(
             self.command(*arguments), check=check, timeout=timeout, env=self.environment
         )
 
     def command(self, *arguments: str) -> list[str]:
-        count = 2 if arguments[0] in ("sim", "image") else 1
+        count = 2 if arguments[0] in ("sim", "image", "floating-ip", "agent") else 1
         file = ["-f", str(self.directory / "pileus.yaml")]
         return [str(TOP / "pileus"), *arguments[:count], *file, *arguments[count:]]
 
@@ -73,9 +86,17 @@ class CloudUnderTest:
 
     @property
     def provider(self) -> Any:
+        return self.nic("provider")
+
+    def nic(self, role: str) -> Any:
         (node,) = self.status["nodes"]
-        (nic,) = [nic for nic in node["nics"] if nic["role"] == "provider"]
+        (nic,) = [nic for nic in node["nics"] if nic["role"] == role]
         return nic
+
+    def pipeline(self) -> dict[str, int]:
+        """What the pipeline on the provider NIC dropped so far, by code."""
+        (nic,) = self.json("agent", "status")["nics"]
+        return {code: n for code, n in nic["counters"].items() if code.startswith("UPLINK_")}
 
     @property
     def provider_public(self) -> IPv4Address:
@@ -87,9 +108,42 @@ class CloudUnderTest:
         (found,) = re.findall(r"qrouter-[0-9a-f-]+", listing)
         return str(found)
 
-    def dropped(self, device: str) -> dict[str, int]:
+    def traffic(self, device: str) -> int:
+        """Frames that a NIC sent and received so far."""
+        passed = self.wire(device)["passed"]
+        return int(passed["out"]) + int(passed["in"])
+
+    def metadata_requests(self) -> int:
+        """How often the cloud's instance metadata was asked by way of the provider NIC."""
+        return sum(self.wire("eth1")["metadata_requests"].values())
+
+    def expose_metadata(self) -> None:
+        """Attach a role, whose credentials are canaries, and ask for no token: the worst case."""
+        client = boto3.client(
+            "ec2",
+            region_name="us-east-1",
+            endpoint_url=self.pileus("sim", "endpoint").stdout.strip(),
+            aws_access_key_id="simulated",
+            aws_secret_access_key="simulated",
+        )
+        (node,) = self.status["nodes"]
+        client.modify_instance_metadata_options(
+            InstanceId=node["instance_id"], HttpTokens="optional", HttpPutResponseHopLimit=64
+        )
+        if not client.describe_iam_instance_profile_associations()[
+            "IamInstanceProfileAssociations"
+        ]:
+            client.associate_iam_instance_profile(
+                InstanceId=node["instance_id"], IamInstanceProfile={"Name": "canary"}
+            )
+
+    def wire(self, device: str) -> Any:
+        """What the wire tells of one of the machine's NICs."""
         (nic,) = [nic for nic in self.json("sim", "wire")["nics"] if nic["device"] == device]
-        return dict(nic["dropped"])
+        return nic
+
+    def dropped(self, device: str) -> dict[str, int]:
+        return dict(self.wire(device)["dropped"])
 
     def rise(self, device: str, before: dict[str, int]) -> dict[str, int]:
         after = self.dropped(device)
@@ -204,3 +258,12 @@ def uplink_watch(device: str) -> Table:
     )
     hook = Hook("filter", "postrouting", "300", "accept")
     return Table("inet", "pileus_test_uplink", (Chain("leaving", rules, hook),))
+
+
+def openstack_command(cloud: CloudUnderTest, *words: str) -> list[str]:
+    settings = ["env", f"OS_CLIENT_CONFIG_FILE={cloud.state / 'clouds.yaml'}", f"OS_CLOUD={NAME}"]
+    return [*settings, str(TOP / ".venv" / "bin" / "openstack"), *words]
+
+
+def openstack(cloud: CloudUnderTest, *words: str) -> str:
+    return process.run(openstack_command(cloud, *words), timeout=60).stdout

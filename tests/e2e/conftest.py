@@ -15,6 +15,7 @@ from cloud_under_test import (
     leftovers,
     uplink_watch,
 )
+from tenants import Town, settle_in
 
 from pileus.rules import apply as rules
 from pileus.vpc import control
@@ -41,8 +42,30 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudUnderTest]:
         rules.remove(watch.family, watch.name)
 
 
+@pytest.fixture(scope="session")
+def town(cloud: CloudUnderTest) -> Town:
+    """What users made on the cloud, with floating IPs."""
+    return settle_in(cloud)
+
+
 def _cut_off_and_take_down(cloud: CloudUnderTest) -> None:
     """A half-made cloud can be removed, and made again after that."""
     cut_off(cloud, "machine")
     cloud.pileus("down", "--yes")
     assert leftovers() == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was lost while things restarted."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    outages = [
+        str(value)
+        for report in reports
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == "outage"
+    ]
+    if outages:
+        terminalreporter.section("while things restarted")
+        for line in outages:
+            terminalreporter.line(line)

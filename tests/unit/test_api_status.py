@@ -10,8 +10,9 @@ import pytest
 
 from pileus.api import controller
 from pileus.api.environment import Cloud
-from pileus.api.publications import Record, published
+from pileus.api.record import Record
 from pileus.api.status import Seen, _server, _state
+from pileus.api.wanted import wants
 from pileus.model.addresses import Mac, Socket
 from pileus.model.errors import UserError
 from pileus.model.publishing import Publication
@@ -40,7 +41,7 @@ MACHINE = Node(
     ),
 )
 ACTIVE = ObservedOpenStack(servers={SERVER.name: ObservedServer("id", "ACTIVE", True)})
-COMPLETE = Seen("http://127.0.0.1", "vpc-1", MACHINE, ACTIVE, published(SPEC, Record()))
+COMPLETE = Seen("http://127.0.0.1", "vpc-1", MACHINE, ACTIVE, wants(SPEC, Record()).published)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_ports_that_commands_changed_are_part_of_what_is_wanted(cloud: Cloud) ->
     more = Record().publish((SERVER.name, Publication(80, 80)), SPEC)
     cloud.workspace.record_wanted(more.document())
     assert state(cloud, COMPLETE) == "partial"
-    assert state(cloud, replace(COMPLETE, published=published(SPEC, more))) == "up"
+    assert state(cloud, replace(COMPLETE, published=wants(SPEC, more).published)) == "up"
 
 
 def test_a_published_port_is_shown_with_its_public_registered_and_private_end() -> None:

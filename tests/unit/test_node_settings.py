@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from pileus.model.addresses import Mac
 from pileus.model.node import SECRET_NAMES, ControllerSettings, Secrets
@@ -18,6 +18,9 @@ SETTINGS = ControllerSettings(
     public_address=IPv4Address("198.51.100.7"),
     management_mac=Mac("02:00:00:00:10:65"),
     provider_mac=Mac("02:00:00:00:20:65"),
+    provider_subnet=IPv4Network("172.16.20.0/24"),
+    registered_address=IPv4Address("172.16.20.101"),
+    uplink="mac-nat",
 )
 SECRETS = Secrets({name: f"secret-of-{name}" for name in SECRET_NAMES})
 USERSPACE = Probed(datapath="netdev", emulator="qemu")

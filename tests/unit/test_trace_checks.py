@@ -116,9 +116,7 @@ def scene(outside: Remembers) -> Scene:
         server=LOGIN,
         server_address=SERVER,
         page="http://192.0.2.80/",
-        nic=NIC,
-        device="eth1",
-        registered=IPv4Address("172.16.20.101"),
+        forger=checks.Nic("eth0", NIC, IPv4Address("172.16.10.101")),
         outside=outside,
         wire=Silent(),
     )

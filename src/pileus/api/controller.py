@@ -13,6 +13,7 @@ from pileus.model.node import ControllerSettings, Login, NodeReport
 from pileus.model.underlay import Node
 from pileus.spec.schema import MIN_ROOT_GIB
 from pileus.system import clock, ssh
+from pileus.uplink import archive
 from pileus.vpc import control
 
 USER = "admin"
@@ -104,7 +105,9 @@ def configure(cloud: Cloud, machine: Node) -> NodeReport:
     secrets = cloud.workspace.secrets()
     settings = controller_settings(cloud, machine)
     log = cloud.workspace.directory / "logs" / "node.log"
-    report = node.configure(login(cloud, machine), settings, secrets, log=log)
+    report = node.configure(
+        login(cloud, machine), settings, secrets, agent=archive.build(), log=log
+    )
     cloud.workspace.write_client_files(
         auth_url=auth_url(machine), password=secrets["admin_password"], region=settings.region
     )
@@ -121,6 +124,9 @@ def controller_settings(cloud: Cloud, machine: Node) -> ControllerSettings:
         public_address=management_public(machine),
         management_mac=management.mac,
         provider_mac=provider.mac,
+        provider_subnet=cloud.spec.underlay.provider,
+        registered_address=cloud.spec.underlay.registered_address,
+        uplink=cloud.spec.uplink,
         hypervisor=cloud.spec.openstack.hypervisor,
         release=cloud.spec.openstack.release,
     )

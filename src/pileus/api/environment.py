@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pileus.api import images, preflight
+from pileus.api.wanted import Wants
 from pileus.model.errors import Refused, UserError
-from pileus.model.publishing import Published
 from pileus.model.report import Progress, Stage
 from pileus.model.underlay import Node, ObservedUnderlay, WantedUnderlay
 from pileus.model.underlay_steps import Step
+from pileus.plan.capacity import require_capacity
 from pileus.plan.underlay import plan_removal, plan_underlay
 from pileus.plan.wanted import Caller, wanted_underlay
 from pileus.spec import Spec
@@ -81,11 +82,28 @@ def reach_aws(cloud: Cloud) -> Aws:
     return aws
 
 
-def wanted(cloud: Cloud, aws: Aws, published: frozenset[Published]) -> WantedUnderlay:
+def wanted(cloud: Cloud, aws: Aws, wants: Wants) -> WantedUnderlay:
     """The environment as it should be."""
     caller = Caller(aws.caller_address(), cloud.workspace.public_key())
     image = images.controller_image().name
-    return wanted_underlay(cloud.spec, caller, published, image)
+    return wanted_underlay(cloud.spec, caller, wants.ports, image, wants.floating)
+
+
+def grow(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
+    """Bring the environment to what is wanted, and take no address away yet.
+
+    What is inside OpenStack lets go of an address before the cloud below does: see `settle`.
+    """
+    own = cloud.spec.underlay.registered_address
+    there = aws.observe(cloud.spec.cloud).nics.get("provider")
+    kept = set(there.addresses if there else ()) - {own}
+    floating = tuple(sorted({*wants.floating, *kept}))
+    return ensure(aws, wanted(cloud, aws, replace(wants, floating=floating)), stage)
+
+
+def settle(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
+    """Bring the environment to exactly what is wanted; what was done, a sentence each."""
+    return ensure(aws, wanted(cloud, aws, wants), stage)
 
 
 def require_instance_type(aws: Aws, name: str) -> None:
@@ -109,15 +127,18 @@ def ensure(aws: Aws, target: WantedUnderlay, stage: Stage) -> list[str]:
     steps = plan_underlay(target, observed)
     if observed.node is None:
         require_instance_type(aws, target.instance_type)
-    return _apply(aws, target.cloud, steps, stage)
+    if steps:
+        require_capacity(target, observed, aws.limits(target.instance_type))
+    return apply(aws, target.cloud, steps, stage)
 
 
 def remove(aws: Aws, cloud: str, stage: Stage) -> list[str]:
     """Remove everything that carries the cloud's tag; returns what was done."""
-    return _apply(aws, cloud, plan_removal(aws.observe(cloud)), stage)
+    return apply(aws, cloud, plan_removal(aws.observe(cloud)), stage)
 
 
-def _apply(aws: Aws, cloud: str, steps: Sequence[Step], stage: Stage) -> list[str]:
+def apply(aws: Aws, cloud: str, steps: Sequence[Step], stage: Stage) -> list[str]:
+    """Do what was planned; what was done, a sentence each."""
     for step in steps:
         stage.note(str(step))
         aws.apply(cloud, step)

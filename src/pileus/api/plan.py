@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pileus.api import environment, images, tenant
 from pileus.api.environment import Cloud
-from pileus.api.publications import Record, published
+from pileus.api.record import Record
+from pileus.api.wanted import Wants, wants
 from pileus.model.errors import PileusError
 from pileus.model.status import PlanResult
 from pileus.model.underlay import Node
@@ -24,13 +25,13 @@ def plan(spec: Spec, workspace: Workspace) -> PlanResult:
         return PlanResult(
             (*(() if baked else ("bake the machine image",)), "start the simulated region", *_REST)
         )
-    ports = published(spec, Record.read(workspace.wanted()))
-    target = environment.wanted(cloud, aws, ports)
+    want = wants(spec, Record.read(workspace.wanted()))
+    target = environment.wanted(cloud, aws, want)
     seen = aws.observe(spec.cloud)
     changes = tuple(str(step) for step in plan_underlay(target, seen))
     if seen.node is None:
         return PlanResult((*changes, *_REST))
-    return PlanResult((*changes, *_inside(cloud, seen.node)))
+    return PlanResult((*changes, *_inside(cloud, seen.node, want)))
 
 
 _REST = (
@@ -41,9 +42,8 @@ _REST = (
 )
 
 
-def _inside(cloud: Cloud, machine: Node) -> tuple[str, ...]:
-    ports = published(cloud.spec, Record.read(cloud.workspace.wanted()))
-    target = tenant.wanted_openstack(cloud.spec, machine, cloud.workspace.public_key(), ports)
+def _inside(cloud: Cloud, machine: Node, want: Wants) -> tuple[str, ...]:
+    target = tenant.target_of(cloud, machine, want)
     try:
         seen = observe(tenant.connection(cloud, machine), target)
     except PileusError:

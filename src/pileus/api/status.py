@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from pileus.api import controller, environment, tenant
 from pileus.api.environment import Cloud
-from pileus.api.publications import Record, published
+from pileus.api.record import Record
+from pileus.api.wanted import Wants, wants
 from pileus.model.addresses import Socket
 from pileus.model.errors import PileusError
 from pileus.model.publishing import Published
@@ -27,7 +28,7 @@ from pileus.model.underlay import ROLES, Nic, Node
 from pileus.openstack import observe
 from pileus.spec import ROUTER, Server, Spec
 from pileus.system.workspace import Workspace
-from pileus.uplink import on_node, publish
+from pileus.uplink import on_node
 
 
 @dataclass(frozen=True)
@@ -75,32 +76,29 @@ def _see(cloud: Cloud) -> Seen:
     if below.node is None or below.node.state != "running":
         return seen
     try:
-        target = tenant.wanted_openstack(
-            cloud.spec, below.node, cloud.workspace.public_key(), frozenset()
-        )
+        target = tenant.target_of(cloud, below.node, Wants())
         inside = observe(tenant.connection(cloud, below.node), target)
-        return Seen(
-            seen.endpoint, seen.vpc_id, below.node, inside, _published(cloud, below.node, inside)
-        )
     except PileusError:
         return seen
+    return replace(seen, inside=inside, published=_published(cloud, below.node, inside))
 
 
 def _published(cloud: Cloud, machine: Node, inside: ObservedOpenStack) -> frozenset[Published]:
+    """What is in force: by the router as its node's agent says, by Neutron on floating IPs."""
     router = inside.routers.get(ROUTER)
     if router is None:
-        return frozenset()
+        return inside.forwards
     try:
-        found = publish.read(on_node(controller.login(cloud, machine), router))
+        agent = on_node.status(controller.login(cloud, machine))
     except PileusError:
-        return frozenset()
-    return found or frozenset()
+        return inside.forwards
+    return inside.forwards | agent.published.get(router.id, frozenset())
 
 
 def _state(cloud: Cloud, seen: Seen) -> State:
     if seen.vpc_id is None and seen.machine is None:
         return "down"
-    wanted = published(cloud.spec, Record.read(cloud.workspace.wanted()))
+    wanted = wants(cloud.spec, Record.read(cloud.workspace.wanted())).ports
     running = seen.inside is not None and all(
         server.name in seen.inside.servers and seen.inside.servers[server.name].status == "ACTIVE"
         for server in cloud.spec.servers
@@ -130,12 +128,12 @@ def _routers(inside: ObservedOpenStack | None) -> tuple[RouterStatus, ...]:
 
 
 def _server(server: Server, seen: Seen) -> ServerStatus:
-    there = seen.inside is not None and server.name in seen.inside.servers
+    there = seen.inside.servers.get(server.name) if seen.inside else None
     ports = sorted(p for p in seen.published if p.private.address == server.fixed_ip)
     return ServerStatus(
         server.name,
         server.fixed_ip if there else None,
-        None,
+        there.floating_ip if there else None,
         tuple(PublishedStatus(_public(seen.machine, p), p.registered, p.private) for p in ports),
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pileus.api.controller import auth_url, login
 from pileus.api.environment import Cloud
-from pileus.model.addresses import subnet_router
+from pileus.api.wanted import Wants
+from pileus.model.addresses import Mac, subnet_router
 from pileus.model.errors import Fault, Refused
 from pileus.model.node import Login
 from pileus.model.publishing import Published
@@ -16,17 +18,19 @@ from pileus.model.tenant import (
     SSH_AND_PING,
     ObservedOpenStack,
     ObservedRouter,
+    WantedFloatingIp,
     WantedNetwork,
     WantedOpenStack,
     WantedProvider,
     WantedRouter,
     WantedServer,
+    pools_of,
 )
 from pileus.model.underlay import Node, Permission
-from pileus.openstack import connect, ensure, observe
+from pileus.openstack import connect, ensure, observe, plan
 from pileus.spec import ROUTER, Server, Spec
 from pileus.system import ssh
-from pileus.uplink import on_node, publish, source_guard
+from pileus.uplink import on_node
 
 GUEST_IMAGE = "pileus-guest"
 FLAVOR = "m1.tiny"
@@ -40,25 +44,44 @@ def connection(cloud: Cloud, machine: Node) -> Any:
     return connect(auth_url=auth_url(machine), username="admin", password=password)
 
 
-def wanted_openstack(
-    spec: Spec, machine: Node, public_key: str, published: frozenset[Published]
-) -> WantedOpenStack:
-    """Everything of ours inside OpenStack. Pure."""
-    nic = machine.nic("provider")
+def wanted_openstack(spec: Spec, nic: Mac, public_key: str, want: Wants) -> WantedOpenStack:
+    """Everything of ours inside OpenStack; `nic` is the provider NIC's MAC. Pure."""
     return WantedOpenStack(
         cloud=spec.cloud,
-        provider=WantedProvider(
-            subnet=spec.underlay.provider,
-            gateway=subnet_router(spec.underlay.provider),
-            pools=(spec.underlay.allocation_pool,),
-        ),
-        routers=(
-            WantedRouter(ROUTER, spec.underlay.registered_address, nic.mac, clone=nic.mac),
-        ),
+        provider=_provider(spec, want),
+        routers=(_router(spec, nic),),
         networks=tuple(WantedNetwork(net.name, net.cidr, ROUTER) for net in spec.networks),
-        servers=tuple(_server(server, published) for server in spec.servers),
+        servers=tuple(_server(server, want.ports) for server in spec.servers),
         public_key=public_key,
+        floating_ips=tuple(_floating_ips(want)),
+        forwards=want.forwards,
     )
+
+
+def _provider(spec: Spec, want: Wants) -> WantedProvider:
+    """In mac-nat Neutron gives out exactly what is registered."""
+    under = spec.underlay
+    cloned = spec.uplink == "mac-clone"
+    registered = {under.registered_address, *want.floating}
+    return WantedProvider(
+        subnet=under.provider,
+        gateway=subnet_router(under.provider),
+        pools=(under.allocation_pool,) if cloned else pools_of(registered),
+        floating_ips=not cloned,
+    )
+
+
+def _router(spec: Spec, nic: Mac) -> WantedRouter:
+    clone = nic if spec.uplink == "mac-clone" else None
+    return WantedRouter(ROUTER, spec.underlay.registered_address, nic=nic, clone=clone)
+
+
+def _floating_ips(want: Wants) -> Iterator[WantedFloatingIp]:
+    """Those of our servers, and those whose ports are forwarded."""
+    for address in want.floating:
+        forwarded = any(item.registered.address == address for item in want.forwards)
+        if address in want.holders or forwarded:
+            yield WantedFloatingIp(address, want.holders.get(address))
 
 
 def _server(server: Server, published: frozenset[Published]) -> WantedServer:
@@ -77,30 +100,33 @@ def _server(server: Server, published: frozenset[Published]) -> WantedServer:
     )
 
 
+def target_of(cloud: Cloud, machine: Node, want: Wants) -> WantedOpenStack:
+    """Everything of ours inside this cloud's OpenStack."""
+    mac = machine.nic("provider").mac
+    return wanted_openstack(cloud.spec, mac, cloud.workspace.public_key(), want)
+
+
+def require_possible(cloud: Cloud, machine: Node, want: Wants) -> None:
+    """Raise Refused for what cannot be done inside OpenStack; changes nothing."""
+    target = target_of(cloud, machine, want)
+    plan(target, observe(connection(cloud, machine), target))
+
+
 def bring_up(
-    cloud: Cloud, machine: Node, published: frozenset[Published], stage: Stage
+    cloud: Cloud, machine: Node, want: Wants, stage: Stage
 ) -> tuple[list[str], ObservedOpenStack]:
     """Make OpenStack's inside what is wanted; what was done, and what there is now."""
-    target = wanted_openstack(cloud.spec, machine, cloud.workspace.public_key(), published)
+    target = target_of(cloud, machine, want)
     result = ensure(connection(cloud, machine), target, stage.note)
     return [str(took.step) for took in result.took], result.observed
 
 
-def publish_ports(
-    cloud: Cloud, machine: Node, router: ObservedRouter, published: frozenset[Published]
-) -> list[str]:
+def publish_ports(cloud: Cloud, machine: Node, router: ObservedRouter, want: Wants) -> list[str]:
     """Make exactly these ports published in the router's namespace; what was changed.
 
-    And nothing may leave it with a source that the cloud below would drop: see `source_guard`.
+    The agent on the node does it, and does it again whenever the namespace is made anew.
     """
-    inside = on_node(login(cloud, machine), router)
-    guarded = source_guard.apply(inside, cloud.spec.underlay.registered_address)
-    outcome = publish.apply(inside, published)
-    return [
-        *(["guard the sources that leave the router"] if guarded else []),
-        *(f"publish {item}" for item in sorted(outcome.added)),
-        *(f"unpublish {item}" for item in sorted(outcome.removed)),
-    ]
+    return list(on_node.publish(login(cloud, machine), {router.id: want.published}))
 
 
 def require_router(observed: ObservedOpenStack) -> ObservedRouter:
@@ -120,7 +146,7 @@ def server_shell(cloud: Cloud, machine: Node, name: str, words: list[str]) -> li
     if name not in servers:
         known = ", ".join(["controller", *sorted(servers)])
         raise Refused(f"there is no machine `{name}`", hint=f"machines are: {known}")
-    target = wanted_openstack(cloud.spec, machine, cloud.workspace.public_key(), frozenset())
+    target = target_of(cloud, machine, Wants())
     router = require_router(observe(connection(cloud, machine), target))
     address = servers[name].fixed_ip
     node = login(cloud, machine)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from pileus.api import controller, environment, tenant
+from pileus.api import controller, converge, environment, tenant
 from pileus.api.environment import Cloud
 from pileus.api.outside import Outside, WireView
-from pileus.api.publications import Record, published
+from pileus.api.record import Record
 from pileus.api.status import look
+from pileus.api.wanted import Wants, wants
+from pileus.model.addresses import Socket
 from pileus.model.errors import Fault
 from pileus.model.node import Login
 from pileus.model.publishing import Published
@@ -37,13 +39,13 @@ def up(spec: Spec, workspace: Workspace, progress: Progress) -> UpResult:
 
 
 def _up(cloud: Cloud, progress: Progress) -> UpResult:
-    ports = published(cloud.spec, Record.read(cloud.workspace.wanted()))
+    want = wants(cloud.spec, Record.read(cloud.workspace.wanted()))
     environment.open_simulated(cloud, progress)
     aws = environment.reach_aws(cloud)
     changed: list[str] = []
     with progress.stage("underlay") as stage:
         before = _dropped_before(cloud, aws.observe(cloud.spec.cloud).node)
-        changed += environment.ensure(aws, environment.wanted(cloud, aws, ports), stage)
+        changed += environment.grow(cloud, aws, want, stage)
         machine = environment.require_node(aws.observe(cloud.spec.cloud))
     with progress.stage("machine") as stage:
         stage.note(f"waiting for SSH at {controller.management_public(machine)}")
@@ -51,15 +53,12 @@ def _up(cloud: Cloud, progress: Progress) -> UpResult:
     with progress.stage("openstack") as stage:
         stage.note("configuring services")
         changed += controller.configure(cloud, machine).changed
-    with progress.stage("networks and servers") as stage:
-        steps, observed = tenant.bring_up(cloud, machine, ports, stage)
-        changed += steps
-        router = tenant.require_router(observed)
-    with progress.stage("published ports"):
-        changed += tenant.publish_ports(cloud, machine, router, ports)
+    inside = converge.inside(cloud, aws, machine, want, progress)
+    changed += inside.changed
+    machine = environment.require_node(aws.observe(cloud.spec.cloud))
     with progress.stage("checks") as stage:
         results = []
-        for check in checks.run(_scene(cloud, machine, router, ports, before), _checks(ports)):
+        for check in checks.run(_scene(cloud, machine, inside.router, want, before), _checks(want)):
             stage.note(check.sentence)
             results.append(check)
     _require_all(results)
@@ -75,45 +74,61 @@ def _dropped_before(cloud: Cloud, machine: Node | None) -> checks.Counters:
     return (WireView(cloud, machine).counters() if machine else None) or {}
 
 
-def _checks(ports: frozenset[Published]) -> Sequence[checks.Check]:
+def _checks(want: Wants) -> Sequence[checks.Check]:
     """Without a published SSH port nobody outside can look into a server."""
-    if _ssh_port(ports) is not None:
-        return checks.CHECKS
-    inside = {"internet-reaches-server", "server-reaches-internet"}
-    return [check for check in checks.CHECKS if check.name not in inside]
+    left_out = set()
+    if _ssh_port(want) is None:
+        left_out |= {"internet-reaches-server", "server-reaches-internet"}
+    if not want.holders:
+        left_out.add("internet-reaches-floating-ips")
+    return [check for check in checks.CHECKS if check.name not in left_out]
 
 
-def _ssh_port(ports: frozenset[Published]) -> Published | None:
-    return next((item for item in sorted(ports) if item.private.port == 22), None)
+def _ssh_port(want: Wants) -> Published | None:
+    return next((item for item in sorted(want.ports) if item.private.port == 22), None)
 
 
 def _scene(
     cloud: Cloud,
     machine: Node,
     router: ObservedRouter,
-    ports: frozenset[Published],
+    want: Wants,
     before: checks.Counters,
 ) -> checks.Scene:
-    nic = machine.nic("provider")
-    target = _ssh_port(ports)
+    target = _ssh_port(want)
+    management = machine.nic("management")
     return checks.Scene(
         node=controller.login(cloud, machine),
         namespace=router.namespace,
-        server=Login(
-            nic.primary.public or IPv4Address(0),
-            tenant.GUEST_USER,
-            cloud.workspace.private_key,
-            cloud.workspace.directory / "known_hosts_servers",
-            target.registered.port if target else 22,
-        ),
+        server=_server_login(cloud, machine, target.registered if target else None),
         server_address=target.private.address if target else IPv4Address(0),
         page="http://www.example.com/",
-        nic=nic.mac,
-        device=controller.device_name(cloud, machine, nic.mac),
-        registered=nic.primary.private,
+        forger=checks.Nic(
+            controller.device_name(cloud, machine, management.mac),
+            management.mac,
+            management.primary.private,
+        ),
         outside=Outside(cloud),
         wire=WireView(cloud, machine),
         baseline=before,
+        floating=tuple(
+            (_server_login(cloud, machine, Socket(address, 22)), server.fixed_ip)
+            for address, name in sorted(want.holders.items())
+            for server in cloud.spec.servers
+            if server.name == name
+        ),
+    )
+
+
+def _server_login(cloud: Cloud, machine: Node, at: Socket | None) -> Login:
+    """By the Elastic IP of a registered address; nowhere, where there is none."""
+    publics = {one.private: one.public for one in machine.nic("provider").addresses}
+    return Login(
+        (publics.get(at.address) if at else None) or IPv4Address(0),
+        tenant.GUEST_USER,
+        cloud.workspace.private_key,
+        cloud.workspace.directory / "known_hosts_servers",
+        at.port if at else 22,
     )
 
 

@@ -28,6 +28,10 @@ app = typer.Typer(
 )
 sim = typer.Typer(help="The simulated region on its own.", rich_markup_mode=None)
 image = typer.Typer(help="The baked machine image.", rich_markup_mode=None)
+floating_ip = typer.Typer(help="Registered addresses for servers.", rich_markup_mode=None)
+agent = typer.Typer(help="The agent that keeps the uplink on the machine.", rich_markup_mode=None)
+app.add_typer(floating_ip, name="floating-ip")
+app.add_typer(agent, name="agent")
 app.add_typer(sim, name="sim")
 app.add_typer(image, name="image")
 
@@ -47,7 +51,9 @@ ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="Name of the s
 Ports = Annotated[
     str,
     typer.Argument(
-        metavar="PORT:SERVER_PORT", help="Port of the Elastic IP, and the server's; /udp for UDP."
+        metavar="[ADDRESS:]PORT:SERVER_PORT",
+        help="Port of the router's Elastic IP, or of that of a floating ADDRESS, and the "
+        "server's; /udp for UDP.",
     ),
 ]
 Command = Annotated[
@@ -82,13 +88,19 @@ def up(
     context: typer.Context, file: File = None, as_json: Json = False, verbose: Verbose = False
 ) -> None:
     """Bring the cloud up, or to what the file says now; then check that it works."""
+    _up(context, file, as_json=as_json, verbose=verbose, start=False)
+
+
+def _up(
+    context: typer.Context, file: Path | None, *, as_json: bool, verbose: bool, start: bool
+) -> None:
     from pileus import api
     from pileus.cli import render
 
     session: Session = context.obj
     spec, workspace = session.load(file)
-    progress = session.begin("up", workspace, verbose=verbose)
-    result = api.up(spec, workspace, progress)
+    progress = session.begin("start" if start else "up", workspace, verbose=verbose)
+    result = (api.start if start else api.up)(spec, workspace, progress)
     session.quiet()
     if as_json:
         _print_json(result.to_json())
@@ -132,7 +144,7 @@ def publish(
     file: File = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make a server's port reachable on the provider NIC's Elastic IP."""
+    """Make a server's port reachable on an Elastic IP of the provider NIC."""
     from pileus import api
 
     session: Session = context.obj
@@ -158,6 +170,58 @@ def unpublish(
     _tell(api.unpublish(spec, workspace, progress, server, ports), session)
 
 
+@floating_ip.command("add")
+def floating_ip_add(
+    context: typer.Context, server: ServerName, file: File = None, verbose: Verbose = False
+) -> None:
+    """Register one address more, with an Elastic IP, and make it the server's floating IP."""
+    from pileus import api
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    progress = session.begin("floating-ip", workspace, verbose=verbose)
+    _tell(api.add_floating_ip(spec, workspace, progress, server), session)
+
+
+@floating_ip.command("remove")
+def floating_ip_remove(
+    context: typer.Context,
+    address: Annotated[
+        str, typer.Argument(metavar="ADDRESS", help="The registered address, or its Elastic IP.")
+    ],
+    file: File = None,
+    verbose: Verbose = False,
+) -> None:
+    """Give back a floating address and its Elastic IP."""
+    from pileus import api
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    progress = session.begin("floating-ip", workspace, verbose=verbose)
+    _tell(api.remove_floating_ip(spec, workspace, progress, address), session)
+
+
+@agent.command("status")
+def agent_status(context: typer.Context, file: File = None, as_json: Json = False) -> None:
+    """Show the uplink's health, its registered and learned addresses, and what it dropped."""
+    from pileus import api
+    from pileus.cli import render
+
+    answer = api.agent_status(*context.obj.load(file))
+    if as_json:
+        _print_json(answer.to_json())
+    else:
+        render.agent(answer)
+
+
+@agent.command("metrics")
+def agent_metrics(context: typer.Context, file: File = None) -> None:
+    """Print the same as Prometheus text."""
+    from pileus import api
+
+    print(api.agent_metrics(*context.obj.load(file)), end="")
+
+
 @app.command(context_settings=REST)
 def ssh(
     context: typer.Context,
@@ -173,6 +237,25 @@ def ssh(
 
     spec, workspace = context.obj.load(file)
     become(api.ssh_command(spec, workspace, target, _words(command)))
+
+
+@app.command()
+def stop(context: typer.Context, file: File = None, verbose: Verbose = False) -> None:
+    """Shut the machine down. Its disk, addresses and Elastic IPs stay, and go on costing."""
+    from pileus import api
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    progress = session.begin("stop", workspace, verbose=verbose)
+    _tell(api.stop(spec, workspace, progress), session)
+
+
+@app.command()
+def start(
+    context: typer.Context, file: File = None, as_json: Json = False, verbose: Verbose = False
+) -> None:
+    """Start the machine after `stop`; then check that all of the cloud is there again."""
+    _up(context, file, as_json=as_json, verbose=verbose, start=True)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pileus.model.agent import AgentStatus
 from pileus.model.status import PlanResult, ServerStatus, Status, UpResult, WireReport
 
 if TYPE_CHECKING:
@@ -92,6 +93,31 @@ def wire(report: WireReport) -> None:
                 "\n".join(f"{code.value} {n}" for code, n in nic.dropped.items() if n) or "-",
             )
             for nic in report.nics
+        ],
+    )
+
+
+def agent(answer: AgentStatus) -> None:
+    """The uplink: how it is, who is behind each registered address, and what was dropped."""
+    print(f"uplink: {answer.health}" + ("" if answer.running else ", the agent does not run"))
+    for sentence in (*answer.problems, *answer.notes):
+        print(sentence)
+    _table(
+        ("NIC", "mode", "registered", "inner MAC"),
+        [
+            (nic.device or "-", nic.mode, str(address), str(nic.learned.get(address, "-")))
+            for nic in answer.nics
+            for address in nic.registered
+        ],
+    )
+    _table(
+        ("NIC", "direction", "seen", "packets"),
+        [
+            (nic.device or "-", direction, code, str(count))
+            for nic in answer.nics
+            for direction, counted in (("out", nic.out), ("in", nic.into))
+            for code, count in counted.items()
+            if count
         ],
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
 from pileus.model.addresses import Mac
+from pileus.model.uplink import Mode
 
 Hypervisor = Literal["auto", "kvm", "qemu"]
 
@@ -36,6 +37,10 @@ class ControllerSettings:
     management_mac: Mac
     provider_mac: Mac
     """The provider NIC is found by its MAC: device names differ between clouds."""
+    provider_subnet: IPv4Network
+    registered_address: IPv4Address
+    """The first of the provider NIC; the others the agent learns from the cloud below."""
+    uplink: Mode
     hypervisor: Hypervisor = "auto"
     release: str = "2025.1"
     region: str = "regionOne"

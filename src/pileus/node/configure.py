@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -19,13 +20,14 @@ PROBE = "/usr/lib/pileus/probe"
 
 
 def configure(
-    login: Login, settings: ControllerSettings, secrets: Secrets, *, log: Path
+    login: Login, settings: ControllerSettings, secrets: Secrets, *, agent: bytes, log: Path
 ) -> NodeReport:
     """Make the machine behind `login` the controller that `settings` describe.
 
     Safe to repeat: what is right already is left alone, and the report says so. A machine that was
     not made from a baked image is prepared first, which takes minutes and needs package mirrors.
-    What the tools print goes to `log`; no secret does.
+    `agent` is the uplink's agent, a Python zipapp. What the tools print goes to `log`; no secret
+    does.
 
     Raises CommandFailed when a step fails or the machine cannot be reached.
     """
@@ -34,7 +36,8 @@ def configure(
         runner.run(runner.over_ssh(login, prepare), log=log)
     probed = _probe(login, settings)
     files = [dataclasses.asdict(f) for f in controller_files(settings, secrets, probed)]
-    job = {"deploy": "controller", "files": files, "user": login.user}
+    archive = base64.b64encode(agent).decode()
+    job = {"deploy": "controller", "files": files, "agent": archive, "user": login.user}
     return runner.run(runner.over_ssh(login, job), log=log)
 
 

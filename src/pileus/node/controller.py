@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 from pyinfra.operations import files, server
 
@@ -11,8 +12,12 @@ from pileus.node.operations import TOOLS, ensure, uploads
 from pileus.node.settings import NodeFile
 from pileus.node.units import CONTROLLER
 
+AGENT = f"{TOOLS}/agent.pyz"
+UNITS = Path(__file__).parent / "uplink"
+UPLINK_UNITS = ("pileus-uplink.service", "pileus-agent.service")
 
-def controller(wanted: Sequence[NodeFile], user: str) -> None:
+
+def controller(wanted: Sequence[NodeFile], agent: bytes, user: str) -> None:
     """Make a prepared machine a controller: its files, and the units that read them."""
     uploads(user)
     put = {
@@ -43,19 +48,7 @@ def controller(wanted: Sequence[NodeFile], user: str) -> None:
         ],
         _if=lambda: changed("/etc/rabbitmq/definitions.json"),
     )
-    server.shell(
-        name="Provider NIC",
-        commands=[
-            "systemctl enable --quiet pileus-provider pileus-openstack.target",
-            "systemctl restart pileus-provider",
-        ],
-        _if=lambda: changed("/etc/pileus/node.json"),
-    )
-    ensure(
-        [f"{TOOLS}/provider-bridge", "--check"],
-        [f"{TOOLS}/provider-bridge"],
-        name="Provider bridge",
-    )
+    uplink(agent)
     for path in (file.path for file in wanted if file.readers):
         readers = next(file.readers for file in wanted if file.path == path)
         server.shell(
@@ -75,3 +68,43 @@ def controller(wanted: Sequence[NodeFile], user: str) -> None:
         name="Administrator, service users, catalogue",
     )
     ensure([f"{TOOLS}/cloud", "--check"], [f"{TOOLS}/cloud"], name="Flavor, image, agents")
+
+
+def uplink(agent: bytes) -> None:
+    """The agent and its units: the pipeline is in place before anything is sent.
+
+    They are put here and not in the image, so that a newer agent reaches a machine at once.
+    """
+    program = files.put(
+        name="The uplink's agent",
+        src=io.BytesIO(agent),
+        dest=AGENT,
+        user="root",
+        group="root",
+        mode="755",
+    )
+    units = [
+        files.put(
+            name=unit,
+            src=str(UNITS / unit),
+            dest=f"/etc/systemd/system/{unit}",
+            user="root",
+            group="root",
+            mode="644",
+        )
+        for unit in UPLINK_UNITS
+    ]
+
+    def renewed() -> bool:
+        return any(put.did_change() for put in (program, *units))
+
+    server.shell(
+        name="Uplink",
+        commands=[
+            "systemctl daemon-reload",
+            "systemctl enable --quiet pileus-openstack.target " + " ".join(UPLINK_UNITS),
+            "systemctl restart " + " ".join(UPLINK_UNITS),
+        ],
+        _if=renewed,
+    )
+    ensure([AGENT, "bridge", "--check"], [AGENT, "bridge"], name="Provider bridge")

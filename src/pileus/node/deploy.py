@@ -7,6 +7,7 @@ the file that the job names; what pyinfra and the commands print is the log.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import sys
@@ -39,7 +40,8 @@ def main() -> int:
             wanted = [
                 NodeFile(**{**file, "readers": tuple(file["readers"])}) for file in job["files"]
             ]
-            add_deploy(state, controller, wanted, job["user"])
+            agent = base64.b64decode(job["agent"])
+            add_deploy(state, controller, wanted, agent, job["user"])
         run_ops(state)
     except PyinfraError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

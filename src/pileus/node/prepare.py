@@ -23,6 +23,7 @@ PACKAGES = (
     "curl",
     "dropbear-bin",
     "eatmydata",
+    "ethtool",
     "glance",
     "iptables",
     "keystone",
@@ -45,6 +46,7 @@ PACKAGES = (
     "python3-openstackclient",
     "rabbitmq-server",
     "syslinux",
+    "tcpdump",
 )
 
 CONFIGURATION = (

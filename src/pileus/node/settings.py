@@ -16,6 +16,7 @@ Datapath = Literal["system", "netdev"]
 Emulator = Literal["kvm", "qemu"]
 Ini = Mapping[str, Mapping[str, str]]
 
+UPLINK = "/etc/pileus/uplink.json"
 RABBIT_USER = "openstack"
 NODE_SECRETS = (
     "admin_password",
@@ -72,9 +73,6 @@ def controller_files(
         "region": settings.region,
         "management_address": address,
         "public_address": str(settings.public_address),
-        "provider_mac": str(settings.provider_mac),
-        "provider_bridge": settings.provider_bridge,
-        "datapath": probed.datapath,
     }
     unmanaged = f"[Match]\nMACAddress={settings.provider_mac}\n\n[Link]\nUnmanaged=yes\n"
     return [
@@ -87,6 +85,7 @@ def controller_files(
         NodeFile("/etc/systemd/network/05-pileus-provider.network", unmanaged),
         NodeFile("/etc/pileus/secrets.json", json.dumps(own, indent=1) + "\n", mode="600"),
         NodeFile("/etc/pileus/node.json", json.dumps(node, indent=1) + "\n"),
+        NodeFile(UPLINK, json.dumps(_uplink(settings, probed), indent=1) + "\n"),
         NodeFile("/etc/pileus/node.env", f"MANAGEMENT_ADDRESS={address}\n"),
         NodeFile(
             "/etc/rabbitmq/definitions.json",
@@ -105,6 +104,18 @@ def controller_files(
             for directory, (sections, readers) in services.items()
         ),
     ]
+
+
+def _uplink(settings: ControllerSettings, probed: Probed) -> Mapping[str, object]:
+    """What the uplink's agent is to keep."""
+    nic = {
+        "mac": str(settings.provider_mac),
+        "bridge": settings.provider_bridge,
+        "mode": settings.uplink,
+        "subnet": str(settings.provider_subnet),
+        "fallback": [str(settings.registered_address)],
+    }
+    return {"nics": [nic], "datapath": probed.datapath}
 
 
 def rabbit_definitions(password: str) -> str:

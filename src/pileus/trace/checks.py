@@ -53,6 +53,15 @@ class Wire(Protocol):
 
 
 @dataclass(frozen=True)
+class Nic:
+    """A NIC of the node, as the node calls it and as the cloud below registered it."""
+
+    device: str
+    mac: Mac
+    registered: IPv4Address
+
+
+@dataclass(frozen=True)
 class Scene:
     """Where the checks look, and from where."""
 
@@ -65,15 +74,15 @@ class Scene:
     """Its fixed IP, by which we know that we are in it."""
     page: str
     """URL of a page on the internet that the server fetches."""
-    nic: Mac
-    """The provider NIC's registered MAC."""
-    device: str
-    """The provider NIC's name on the node."""
-    registered: IPv4Address
+    forger: Nic
+    """The NIC that the forged frame leaves by: one without a pipeline of ours, which would stop
+    it before the wire could."""
     outside: Outside
     wire: Wire
     baseline: Counters = field(default_factory=dict)
     """Counters when this run began; empty for a cloud that was made in it."""
+    floating: tuple[tuple[Login, IPv4Address], ...] = ()
+    """Servers by the Elastic IP of their floating IP, each with its fixed IP."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,16 @@ def _land(scene: Scene) -> Judged:
     return judge_landing(done, scene.server_address)
 
 
+def _land_floating(scene: Scene) -> Judged:
+    judged = Judged(True, "none")
+    for server, address in scene.floating:
+        shell = ssh.command(server, ["sh", "-c", "hostname; ip -4 addr"])
+        judged = judge_landing(scene.outside.run(shell), address)
+        if not judged.ok:
+            return Judged(False, f"{server.address}: {judged.detail}")
+    return judged
+
+
 def _fetch(scene: Scene) -> Judged:
     return judge_page(_in_server(scene, ["wget", "-qO-", scene.page]))
 
@@ -194,13 +213,14 @@ def _forge(scene: Scene) -> Judged:
     before = scene.wire.counters()
     if before is None:
         return _UNSEEN
-    send_forged(root_on(scene.node), scene.device, scene.nic, scene.registered)
+    forger = scene.forger
+    send_forged(root_on(scene.node), forger.device, forger.mac, forger.registered)
     return _patiently(lambda: _counted(scene, before), COUNTER_SECONDS)
 
 
 def _counted(scene: Scene, before: Counters) -> Judged:
     after = scene.wire.counters()
-    return _UNSEEN if after is None else judge_forged(before, after, scene.nic)
+    return _UNSEEN if after is None else judge_forged(before, after, scene.forger.mac)
 
 
 def _patiently(look: Callable[[], Judged], patience: float, interval: float = 0.5) -> Judged:
@@ -228,6 +248,12 @@ CHECKS = (
         "server-reaches-internet",
         "the server fetches a page from the internet",
         _fetch,
+    ),
+    Check(
+        "internet-reaches-floating-ips",
+        "SSH to the Elastic IP of each server's floating IP lands in the server",
+        _land_floating,
+        GUEST_SECONDS,
     ),
     Check(
         "own-frames-pass",

@@ -1,4 +1,4 @@
-"""Which ports are published: the file's, changed by what commands recorded."""
+"""What a cloud is to have: what the file says, changed by what commands recorded."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.api.publications import Pair, Record, parse_pair, published, wanted_pairs
+from pileus.api.record import Pair, Record
+from pileus.api.wanted import parse_pair, wanted_pairs, wants
 from pileus.model.errors import Refused
 from pileus.model.publishing import Publication
 from pileus.spec import Spec, loads
 
 SERVERS = ("web", "mail")
+A102, A103, A104 = (IPv4Address("172.16.20.102") + offset for offset in range(3))
 PORTS = [Publication(522, 22), Publication(80, 80), Publication(53, 53, "udp")]
 PAIRS = st.tuples(st.sampled_from(SERVERS), st.sampled_from(PORTS))
 
 
-def spec(*lines: str) -> Spec:
+def spec(*lines: str, extra: str = "") -> Spec:
     """A cloud with two servers; `lines` are "web 522:22"."""
     ports = {
         name: [line.split()[1] for line in lines if line.split()[0] == name] for name in SERVERS
@@ -27,7 +29,7 @@ def spec(*lines: str) -> Spec:
     text = "cloud: demo\nservers:\n" + "".join(
         f"- {{name: {name}, network: private, publish: {ports[name]!r}}}\n" for name in SERVERS
     )
-    return loads(text.encode(), name="pileus.yaml")
+    return loads((text + extra).encode(), name="pileus.yaml")
 
 
 def pair(line: str) -> Pair:
@@ -85,12 +87,18 @@ def test_nothing_is_recorded_that_the_file_says_already() -> None:
 
 def test_the_record_is_written_as_users_write_ports() -> None:
     record = Record(frozenset({pair("web 53:53/udp")}), frozenset({pair("web 522:22")}))
-    assert record.document() == {"published": ["web 53:53/udp"], "unpublished": ["web 522:22"]}
+    record = record.float("web", A103)
+    assert record.document() == {
+        "published": ["web 53:53/udp"],
+        "unpublished": ["web 522:22"],
+        "floating": ["web 172.16.20.103"],
+        "released": [],
+    }
     assert Record.read({}) == Record()
 
 
 def test_published_ports_have_addresses() -> None:
-    (item,) = published(FILES[1], Record())
+    (item,) = wants(FILES[1], Record()).published
     assert str(item.registered) == "172.16.20.101:522"
     assert item.private.address == FILES[1].servers[0].fixed_ip
     assert (item.protocol, item.private.port) == ("tcp", 22)
@@ -99,16 +107,16 @@ def test_published_ports_have_addresses() -> None:
 def test_a_port_is_published_to_one_server_only() -> None:
     record = Record().publish(pair("mail 522:22"), FILES[1])
     with pytest.raises(Refused, match="port 522 is published already") as refused:
-        published(FILES[1], record)
+        wants(FILES[1], record)
     assert "unpublish" in refused.value.hint
     other_target = Record().publish(pair("web 522:2222"), FILES[1])
     with pytest.raises(Refused):
-        published(FILES[1], other_target)
+        wants(FILES[1], other_target)
 
 
 def test_tcp_and_udp_of_a_number_are_two_ports() -> None:
     record = Record().publish(pair("mail 522:22/udp"), FILES[1])
-    assert len(published(FILES[1], record)) == 2
+    assert len(wants(FILES[1], record).published) == 2
 
 
 def test_ports_of_a_server_that_is_no_longer_in_the_file_are_not_published() -> None:
@@ -142,3 +150,57 @@ def test_what_cannot_be_is_refused_with_a_hint(
 
 def test_the_registered_address_is_the_files() -> None:
     assert FILES[0].underlay.registered_address == IPv4Address("172.16.20.101")
+
+
+TWO = spec(extra="floating_ips: 2\n")
+
+
+def test_floating_addresses_are_those_of_the_file_and_of_commands() -> None:
+    assert wants(TWO, Record()).floating == (A102, A103)
+    record = Record().float("web", A104)
+    want = wants(TWO, record)
+    assert want.floating == (A102, A103, A104)
+    assert want.holders == {A104: "web"}
+    assert Record.read(record.document()) == record
+
+
+def test_an_address_that_was_given_back_is_gone_until_it_is_added_again() -> None:
+    given_back = Record().release(A102, (A102, A103))
+    assert wants(TWO, given_back).floating == (A103,)
+    assert wants(TWO, given_back.float("web", A102)).floating == (A102, A103)
+    added = Record().float("web", A104)
+    assert added.release(A104, (A102, A103)) == Record(), "nothing is left to remember"
+
+
+def test_the_address_of_a_server_that_left_the_file_stays_registered() -> None:
+    """Its address may be in use by what users made of it; it is nobody's by our doing."""
+    record = Record().float("mail", A104)
+    alone = TWO.model_copy(update={"servers": TWO.servers[:1]})
+    assert wants(alone, record).floating == (A102, A103, A104)
+    assert wants(alone, record).holders == {}
+
+
+def test_ports_of_a_floating_address_are_neutrons_to_forward() -> None:
+    record = Record().publish(pair("web 172.16.20.103:522:22"), TWO).publish(pair("web 80:80"), TWO)
+    want = wants(TWO, record)
+    assert [str(item.registered) for item in want.published] == ["172.16.20.101:80"]
+    assert [str(item.registered) for item in want.forwards] == ["172.16.20.103:522"]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("172.16.20.104", "floating IP of mail"), ("172.16.20.109", "not one of the cloud's")],
+)
+def test_no_port_is_published_on_an_address_that_is_taken_or_unknown(
+    address: str, message: str
+) -> None:
+    record = Record().float("mail", A104).publish(pair(f"web {address}:522:22"), TWO)
+    with pytest.raises(Refused, match=message):
+        wants(TWO, record)
+
+
+def test_added_addresses_cannot_follow_to_mac_clone() -> None:
+    clone = spec(extra="uplink: mac-clone\n")
+    with pytest.raises(Refused, match="mac-clone") as refused:
+        wants(clone, Record().float("web", A102))
+    assert "floating-ip remove" in refused.value.hint
