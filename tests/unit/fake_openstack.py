@@ -382,6 +382,7 @@ class FakeCompute:
         server = self.cloud.add(
             "servers",
             status=status,
+            task_state=None,
             fault=fault,
             launched_at=None if fault else "now",
             **attributes,
@@ -391,6 +392,8 @@ class FakeCompute:
 
     def start_server(self, server: Any) -> None:
         self.cloud.write("start_server")
+        if server.task_state:
+            raise Refusal("cannot start while it is in a task state")
         self.get_server(server.id).status = "ACTIVE"
         self.cloud.written()
 

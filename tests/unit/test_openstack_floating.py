@@ -5,7 +5,7 @@ Against the OpenStack in memory, which has Neutron's guards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from fake_openstack import CutOff, FakeOpenStack, Refusal
 
 from pileus.model.addresses import Mac, Socket
-from pileus.model.errors import Refused
+from pileus.model.errors import Fault, Refused
 from pileus.model.publishing import Published
 from pileus.model.tenant import (
     WantedFloatingIp,
@@ -25,7 +25,8 @@ from pileus.model.tenant import (
     WantedServer,
     pools_of,
 )
-from pileus.openstack import ensure, in_use, observe, plan
+from pileus.openstack import apply, ensure, in_use, observe, plan
+from pileus.openstack import steps as do
 from pileus.openstack.gateway_mac import own_mac
 
 NIC = Mac("02:00:00:00:20:01")
@@ -100,7 +101,7 @@ def gateway(cloud: FakeOpenStack) -> Any:
 
 
 def external(cloud: FakeOpenStack) -> str:
-    return str(cloud.one("networks", name="provider").id)
+    return str(cloud.one("networks", name="provider", project_id="project").id)
 
 
 def float_of(cloud: FakeOpenStack, project: str, port: Any = None, **attributes: Any) -> Any:
@@ -192,6 +193,26 @@ def test_its_address_changes_without_taking_it_down() -> None:
     assert done(cloud, moved) == ["set the gateway of router router to 172.16.20.102"]
 
 
+def test_a_gateway_that_a_user_took_away_is_set_again_without_taking_the_router_down() -> None:
+    cloud = brought_up(NAT)
+    cloud.drop("ports", gateway(cloud))
+    assert done(cloud, NAT) == [
+        "set the gateway of router router to 172.16.20.101",
+        "wait until the gateway of router router is active",
+    ]
+
+
+def test_a_router_that_someone_took_up_halfway_is_bound_again() -> None:
+    cloud = brought_up(CLONE)
+    gateway(cloud).device_owner = "compute:mac"
+    assert done(cloud, CLONE) == [
+        "take router router down",
+        "hand the gateway port back to router router",
+        "take router router up",
+        "wait until the gateway of router router is active",
+    ]
+
+
 def test_from_mac_clone_to_mac_nat_and_back() -> None:
     cloud = brought_up(CLONE)
     assert cloud.sent_with == {str(NIC)}
@@ -262,6 +283,16 @@ def as_wanted(cloud: FakeOpenStack, state: str) -> None:
     assert addresses == ([] if state == "clone" else [str(FIRST), str(SECOND)]), "each once"
 
 
+@pytest.mark.parametrize("start", [None, CLONE, FLOATING])
+@pytest.mark.parametrize("goal", [CLONE, FLOATING])
+def test_every_step_may_be_done_twice(start: WantedOpenStack | None, goal: WantedOpenStack) -> None:
+    cloud = brought_up(start) if start else stocked()
+    for step in plan(goal, observe(cloud, goal)):
+        apply(cloud, goal, step)
+        apply(cloud, goal, step)
+    assert done(cloud, goal) == []
+
+
 # Floating IPs and forwarded ports
 
 
@@ -271,6 +302,7 @@ def test_a_server_gets_its_floating_ip_and_another_its_forwarded_port() -> None:
     assert observed.servers["web"].floating_ip == FIRST
     assert observed.servers["db"].floating_ip is None
     assert observed.forwards == {SSH_TO_DB}
+    assert observed.other_ports == {}
     assert in_use(observed) == {
         OWN: "gateway of router router",
         FIRST: "floating IP of server web",
@@ -340,20 +372,74 @@ def test_a_server_goes_with_its_floating_ip_and_its_ports() -> None:
 
 def test_a_floating_ip_that_a_user_moved_comes_back_to_its_server() -> None:
     cloud = brought_up(FLOATING)
-    floating = cloud.one("ips", floating_ip_address=str(FIRST))
-    floating.port_id, floating.fixed_ip_address = "elsewhere", "10.0.0.9"
+    cloud.drop("forwards", cloud.one("forwards"))
+    for floating in cloud.select("ips"):
+        floating.port_id, floating.fixed_ip_address = "elsewhere", "10.0.0.9"
     assert done(cloud, FLOATING) == [
         "take floating IP 172.16.20.102 from its server",
+        "take floating IP 172.16.20.103 from its server",
         "give floating IP 172.16.20.102 to server web",
+        "forward tcp 172.16.20.103:522 → 192.168.20.6:22",
     ]
+
+
+def test_a_range_of_ports_that_a_user_forwards_stays_until_our_floating_ip_goes() -> None:
+    cloud = brought_up(FLOATING)
+    floating = cloud.one("ips", floating_ip_address=str(SECOND))
+    db = ours_port(cloud, "db").id
+    cloud.add(
+        "forwards",
+        ip=floating.id,
+        protocol="tcp",
+        external_port=None,
+        internal_port=None,
+        internal_port_id=db,
+        internal_ip_address=str(DB),
+    )
+    assert done(cloud, FLOATING) == []
+    assert done(cloud, replace(NAT, floating_ips=FLOATING.floating_ips[:1])) == [
+        "forward no more tcp 172.16.20.103:522 → 192.168.20.6:22",
+        "delete floating IP 172.16.20.103",
+    ]
+
+
+def test_a_floating_ip_that_someone_else_got_meanwhile_is_left_to_them() -> None:
+    cloud = brought_up(NAT)
+    port = second_project(cloud)
+    theirs = float_of(cloud, "p2", port, floating_ip_address=str(SECOND))
+    was = dict(vars(theirs))
+    apply(cloud, NAT, do.DisassociateFloatingIp(SECOND))
+    apply(cloud, NAT, do.DeleteFloatingIp(SECOND))
+    with pytest.raises(Fault, match="with another server meanwhile"):
+        apply(cloud, NAT, do.AssociateFloatingIp(SECOND, "web"))
+    assert vars(cloud.one("ips")) == was
+    with pytest.raises(Fault, match=r"no floating IP 172\.16\.20\.104"):
+        apply(cloud, NAT, do.AssociateFloatingIp(THIRD, "web"))
 
 
 # Other projects
 
 
 def test_what_is_in_other_projects_is_never_touched() -> None:
-    """Not even where it has our names and our mark."""
-    cloud = brought_up(NAT)
+    """Not even where it has our names and our mark, and was there first."""
+    cloud = stocked()
+    for kind in ("networks", "subnets", "routers", "ports", "security_groups"):
+        for name in ("private", "provider", "router", "web"):
+            cloud.add(
+                kind,
+                name=name,
+                description=NAT.mark,
+                project_id="p2",
+                network_id=None,
+                fixed_ips=[],
+                is_distributed=False,
+                is_ha=False,
+                is_admin_state_up=True,
+                device_id=None,
+                device_owner="",
+                security_group_rules=[],
+            )
+    ensure(cloud, NAT)
     port = second_project(cloud)
     float_of(cloud, "p2", port)
     for kind in ("networks", "subnets", "routers", "ips"):
@@ -389,6 +475,10 @@ def test_an_image_of_another_project_is_not_booted() -> None:
     )
     ensure(cloud, NAT)
     assert {server.image_id for server in cloud.select("servers")} == {mine.id}
+    cloud.drop("images", mine)
+    third = replace(NAT.servers[0], name="third", fixed_ip=DB + 1)
+    with pytest.raises(Fault, match="no image guest"):
+        ensure(cloud, replace(NAT, servers=(*NAT.servers, third)))
 
 
 def test_a_users_floating_ip_that_leads_nowhere_is_used_and_stays_theirs() -> None:
@@ -453,19 +543,68 @@ def test_a_server_put_straight_on_the_provider_network_keeps_its_address_too() -
     assert f"openstack port delete {port.id}" in told.hint
 
 
-def test_an_address_that_someone_takes_meanwhile_stays_in_the_pool() -> None:
+def router_of(cloud: FakeOpenStack) -> None:
+    """Another project's, which says that it is ours."""
+    cloud.network.create_router(
+        name="router",
+        description=NAT.mark,
+        project_id="p2",
+        external_gateway_info={"network_id": external(cloud)},
+    )
+
+
+@pytest.mark.parametrize("take", [lambda cloud: float_of(cloud, "p2"), router_of])
+def test_an_address_that_someone_takes_meanwhile_stays_in_the_pool(
+    take: Callable[[FakeOpenStack], object],
+) -> None:
     cloud = brought_up(NAT)
     narrow = cloud.network._guard_pools
 
     def someone_is_faster(subnet: Any, attributes: dict[str, Any]) -> None:
         del vars(cloud.network)["_guard_pools"]
-        float_of(cloud, "p2")
+        take(cloud)
         narrow(subnet, attributes)
 
     vars(cloud.network)["_guard_pools"] = someone_is_faster
     with pytest.raises(Refused, match=r"meanwhile someone took 172\.16\.20\.102"):
         ensure(cloud, replace(NAT, provider=provider(OWN)))
     assert done(cloud, NAT) == []
+
+
+def test_the_routers_own_address_may_be_given_back_with_what_follows_it() -> None:
+    cloud = brought_up(NAT)
+    moved = replace(
+        NAT, provider=provider(FIRST, SECOND), routers=(WantedRouter("router", FIRST, NIC),)
+    )
+    assert done(cloud, moved) == [
+        "set the pool of provider to 172.16.20.102-172.16.20.103",
+        "set the gateway of router router to 172.16.20.102",
+    ]
+
+
+def test_an_address_that_was_never_ours_to_give_stands_in_no_ones_way() -> None:
+    """An administrator may take any address of the subnet; the pipeline drops what it sends."""
+    cloud = brought_up(NAT)
+    float_of(cloud, "p2", floating_ip_address="172.16.20.200")
+    assert done(cloud, replace(NAT, provider=provider(OWN, FIRST))) == [
+        "set the pool of provider to 172.16.20.101-172.16.20.102"
+    ]
+
+
+def test_addresses_of_another_external_network_are_no_matter() -> None:
+    cloud = brought_up(NAT)
+    other = cloud.network.create_network(name="other", project_id="p2")
+    cloud.add(
+        "ips",
+        floating_network_id=other.id,
+        floating_ip_address=str(FIRST),
+        fixed_ip_address="10.0.0.9",
+        port_id="elsewhere",
+        router_id=None,
+        project_id="p2",
+    )
+    done(cloud, replace(NAT, floating_ips=(WantedFloatingIp(FIRST, "web"),)))
+    done(cloud, replace(NAT, provider=provider(OWN)))
 
 
 def test_mac_clone_has_no_room_for_others() -> None:
@@ -549,8 +688,10 @@ def test_what_neutron_cannot_forward_is_refused_before_anything_is_done(
 
 def test_one_port_of_a_server_by_two_protocols_is_two() -> None:
     cloud = brought_up(NAT)
-    udp = Published("udp", SSH_TO_DB.registered, SSH_TO_DB.private)
-    assert len(done(cloud, replace(FLOATING, forwards=frozenset({SSH_TO_DB, udp})))) == 5
+    udp = Published("udp", Socket(SECOND, 523), SSH_TO_DB.private)
+    both = frozenset({SSH_TO_DB, udp})
+    done(cloud, replace(FLOATING, forwards=both))
+    assert observe(cloud, NAT).forwards == both
 
 
 # After the machine was stopped and started
@@ -566,3 +707,12 @@ def test_servers_that_went_down_with_the_machine_are_started_with_their_addresse
         "wait until server web is active",
         "wait until server db is active",
     ]
+
+
+def test_a_server_that_nova_is_starting_itself_is_left_to_it() -> None:
+    cloud = brought_up(NAT)
+    web = cloud.one("servers", name="web")
+    web.status, web.task_state = "SHUTOFF", "powering-on"
+    writes = len(cloud.writes)
+    apply(cloud, NAT, do.StartServer("web"))
+    assert len(cloud.writes) == writes
