@@ -108,11 +108,28 @@ def alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
+@dataclass(frozen=True)
+class Child:
+    """A program that we started, and wait for ourselves."""
+
+    id: ProcessId
+    _popen: subprocess.Popen[bytes]
+
+    def wait(self) -> int:
+        """Its exit code once it has ended, negative for a signal that ended it."""
+        return self._popen.wait()
+
+
 def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> ProcessId:
     """Start a program that outlives us, in a session of its own, its output appended to `log`.
 
     Raises UserError when it is not installed and Fault when it is gone at once.
     """
+    return spawn_child(argv, log=log, env=env).id
+
+
+def spawn_child(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Child:
+    """Like `spawn`, for a program whose exit code is wanted."""
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as stream:
@@ -131,7 +148,7 @@ def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
     process = identify(child.pid)
     if process is None:
         raise Fault(f"`{argv[0]}` ended at once", hint=f"see {log}")
-    return process
+    return Child(process, child)
 
 
 def end(process: ProcessId, *, grace: float = 10.0, first: int = signal.SIGTERM) -> None:

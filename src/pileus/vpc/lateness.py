@@ -26,7 +26,7 @@ class History:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._moments = (Moment(clock(), RegionState()),)
+        self._moments: tuple[Moment, ...] = (Moment(clock(), RegionState()),)
 
     def note(self, state: RegionState, delay: float) -> None:
         """Take the state that is in force from now on; forget what is older than `delay`."""

@@ -6,21 +6,32 @@ record of its process, so that it can be found and ended by a later run.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pileus.model.errors import Fault
+from pileus.model.errors import Fault, PileusError
 from pileus.system import cgroup, files, netns, process
 from pileus.system.process import ProcessId
 from pileus.vpc.state import Instance, InstanceState, RegionState
 from pileus.vpc.wire.names import machine_namespace
 
+log = logging.getLogger(__name__)
+
 STOP_SECONDS = 60.0
 """How long a machine may take to shut down before it is switched off."""
+
+REBOOTS = 133
+"""With --keep-unit, systemd-nspawn ends with this code for a machine that wants to boot again."""
+
+OWN_WILL = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+INTERNAL_ERROR = "Server.InternalError: Internal error on launch"
+"""Reasons as AWS words them. [EC2 API reference, StateReason]"""
 
 _ENVIRONMENT = {
     # Hosts with cgroup v1 or hybrid: the guest's systemd needs the unified tree.
@@ -57,11 +68,24 @@ class Disk:
         return self.directory / "console.log"
 
 
+@dataclass
+class _Machine:
+    """A machine that was switched on."""
+
+    process: ProcessId
+    reboots: int
+    """RebootInstances calls that it has seen."""
+    asked: Literal["stop", "reboot"] | None = None
+    over: bool = False
+    """It has ended in order to boot again."""
+
+
 class Machines:
     """Keeps the machines equal to the instances of a region.
 
-    `images` maps image names to root directories. `report` is called when a machine has
-    been switched on or off, or has ended by itself; then from a thread.
+    `images` maps image names to root directories. `report` is called when a machine has been
+    switched on or off, has ended by itself or could not be switched on, with AWS's reason or None;
+    `again` when one has to be switched on once more. Both may be called from threads.
     """
 
     def __init__(
@@ -69,42 +93,71 @@ class Machines:
         region: str,
         directory: Path,
         images: Mapping[str, Path],
-        report: Callable[[str, InstanceState], None],
+        report: Callable[[str, InstanceState, str | None], None],
+        again: Callable[[], None],
     ) -> None:
         self._region = region
         self._directory = directory
         self._images = images
         self._report = report
-        self._running: dict[str, ProcessId] = {}
-        self._ending: set[str] = set()
+        self._again = again
+        self._machines: dict[str, _Machine] = {}
+
+    def to_boot(self, state: RegionState) -> list[str]:
+        """Instances that the next `follow` will switch on: their NICs are to be new."""
+        return [
+            instance.id
+            for instance in state.instances.values()
+            if instance.state in ("pending", "running") and self._live(instance.id) is None
+        ]
 
     def follow(self, state: RegionState) -> None:
         """Boot what should run and end what should not. The machines' NICs must be plugged."""
         for instance in state.instances.values():
-            runs = instance.id in self._running
+            machine = self._live(instance.id)
             match instance.state:
-                case "pending" | "running" if not runs:
-                    self._boot(instance)
-                case "stopping" if runs and instance.id not in self._ending:
-                    self._end(instance.id)
+                case "pending" | "running":
+                    if machine is None:
+                        self._try_to_boot(instance)
+                    elif instance.reboots > machine.reboots and machine.asked is None:
+                        self._ask(instance.id, machine, "reboot")
+                case "stopping":
+                    if machine is None:
+                        self._report(instance.id, "stopped", None)
+                    elif machine.asked != "stop":
+                        self._ask(instance.id, machine, "stop")
                 case "stopped":
-                    self._running.pop(instance.id, None)
+                    self._machines.pop(instance.id, None)
                 case "shutting-down":  # also what was stopped, or never booted
                     self._discard(instance.id)
-                    self._report(instance.id, "terminated")
-        for gone in set(self._running) - set(state.instances):
+                    self._report(instance.id, "terminated", None)
+        for gone in set(self._machines) - set(state.instances):
             self._discard(gone)
 
-    def _boot(self, instance: Instance) -> None:
+    def _live(self, instance: str) -> _Machine | None:
+        machine = self._machines.get(instance)
+        return None if machine is None or machine.over else machine
+
+    def _try_to_boot(self, instance: Instance) -> None:
+        """What cannot boot is terminated at its launch, and stopped ever after, as on AWS."""
         disk = Disk(self._directory / instance.id)
+        launched = disk.record.exists()
+        try:
+            self._boot(instance, disk)
+        except (PileusError, OSError):
+            log.exception("instance %s cannot boot", instance.id)
+            self._report(instance.id, "stopped" if launched else "shutting-down", INTERNAL_ERROR)
+
+    def _boot(self, instance: Instance, disk: Disk) -> None:
         self._prepare(instance, disk)
-        started = process.spawn(self._command(instance, disk), log=disk.console, env=_ENVIRONMENT)
-        files.write_json(disk.record, {"pid": started.pid, "started": started.started})
-        self._running[instance.id] = started
-        self._report(instance.id, "running")
-        threading.Thread(
-            target=self._watch, args=(instance.id, started), name=instance.id, daemon=True
-        ).start()
+        cgroup.remove(_group(instance.id))  # a boot before left groups of its own in it
+        command = self._command(instance, disk)
+        child = process.spawn_child(command, log=disk.console, env=_ENVIRONMENT)
+        files.write_json(disk.record, {"pid": child.id.pid, "started": child.id.started})
+        self._machines[instance.id] = machine = _Machine(child.id, instance.reboots)
+        self._report(instance.id, "running", None)
+        arguments = (instance.id, machine, child)
+        threading.Thread(target=self._watch, args=arguments, name=instance.id, daemon=True).start()
 
     def _prepare(self, instance: Instance, disk: Disk) -> None:
         first_boot = not disk.upper.exists()
@@ -149,25 +202,53 @@ class Machines:
             return boot
         return cgroup.command_in(_group(instance.id), [*boot, "--keep-unit"])
 
-    def _watch(self, instance: str, started: ProcessId) -> None:
-        process.wait_for_exit(started, timeout=None)
-        if self._running.get(instance) == started:
+    def _watch(self, instance: str, machine: _Machine, child: process.Child) -> None:
+        code = child.wait()
+        if self._machines.get(instance) is not machine:
+            return
+        if boots_again(machine.asked, code):
+            machine.over = True
+            self._again()
+        else:
             # Forgotten when the API has taken it: until then another call must not boot it again.
-            self._report(instance, "stopped")
+            self._report(instance, "stopped", reason_of_end(machine.asked, code))
 
-    def _end(self, instance: str) -> None:
-        self._ending.add(instance)
-        arguments = (instance, self._running[instance])
-        threading.Thread(target=self._stop, args=arguments, daemon=True).start()
-
-    def _stop(self, instance: str, running: ProcessId) -> None:
-        process.end(running, grace=STOP_SECONDS)
-        self._ending.discard(instance)
+    def _ask(self, instance: str, machine: _Machine, what: Literal["stop", "reboot"]) -> None:
+        machine.asked = what
+        act = _shut_down if what == "stop" else _press_reset
+        threading.Thread(
+            target=act, args=(machine.process,), name=f"{what}-{instance}", daemon=True
+        ).start()
 
     def _discard(self, instance: str) -> None:
-        self._running.pop(instance, None)
+        self._machines.pop(instance, None)
         remove_machine(Disk(self._directory / instance))
         netns.remove(machine_namespace(self._region, instance))
+
+
+def boots_again(asked: str | None, code: int) -> bool:
+    """Whether a machine that has ended was to reboot, by its own will or when asked."""
+    return asked == "reboot" or (asked is None and code == REBOOTS)
+
+
+def reason_of_end(asked: str | None, code: int) -> str | None:
+    """AWS's reason for a machine that is off: None where the API itself asked for it."""
+    if asked is not None:
+        return None
+    return OWN_WILL if code == 0 else f"Server.InternalError: The machine ended with code {code}"
+
+
+def _shut_down(nspawn: ProcessId) -> None:
+    process.end(nspawn, grace=STOP_SECONDS)
+
+
+def _press_reset(nspawn: ProcessId) -> None:
+    """Ctrl-Alt-Del, which any init takes for a reboot; what does not listen is cut off."""
+    first = _first_process(nspawn)
+    if first is not None:
+        process.end(first, grace=STOP_SECONDS, first=signal.SIGINT)
+    if not process.wait_for_exit(nspawn, timeout=10):
+        process.end(nspawn)
 
 
 def _group(instance: str) -> str:

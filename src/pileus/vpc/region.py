@@ -2,7 +2,8 @@
 
 The API calls `follow` after each change, while it holds its lock; when `follow` has returned, the
 change is in force. Order matters: a NIC is plugged and its rules are loaded before its machine
-boots, and a machine is gone before its NIC is unplugged.
+boots, and a machine is gone before its NIC is unplugged. Each boot finds its NICs as new, without
+what an earlier one made of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pileus.vpc.settings import RegionPlaces, RegionSettings
 from pileus.vpc.state import InstanceState, RegionState
 from pileus.vpc.wire.names import vpc_namespace
 from pileus.vpc.wire.packets import elastic_pairs
-from pileus.vpc.wire.reconcile import cut_flows, reconcile_vpc, remove_vpc
+from pileus.vpc.wire.reconcile import cut_flows, reconcile_vpc, remove_vpc, unplug_machine
 from pileus.vpc.wire.report import PluggedNic, plugged
 from pileus.vpc.wire.topology import Uplink
 
@@ -39,7 +40,9 @@ class Region:
         link = HostLink(settings.device, settings.pool)
         self._link = link
         self._internet = Internet(settings.name, link, places.runtime)
-        self._machines = Machines(settings.name, places.disks, settings.images, self._report)
+        self._machines = Machines(
+            settings.name, places.disks, settings.images, self._report, self._follow_again
+        )
         self._desk = MetadataDesk(places, History(clock.seconds))
         self._services: dict[str, VpcServices] = {}
         self._uplinks: dict[str, Uplink] = {}
@@ -72,6 +75,8 @@ class Region:
     def follow(self, state: RegionState) -> None:
         """Make everything equal to the API's state."""
         self._desk.note(state)
+        for instance in self._machines.to_boot(state):
+            unplug_machine(self._settings.name, state, instance)
         for vpc in state.vpcs:
             self._uplinks.setdefault(vpc, self._new_uplink(vpc))
             reconcile_vpc(self._settings.name, state, vpc, self._uplinks[vpc])
@@ -85,8 +90,11 @@ class Region:
         files.write_json(self._places.nics, [_nic_document(nic) for nic in plugged(state)])
         self._followed = state
 
-    def _report(self, instance: str, state: InstanceState) -> None:
-        self._api.settle_instance(instance, state)
+    def _report(self, instance: str, state: InstanceState, reason: str | None) -> None:
+        self._api.settle_instance(instance, state, reason)
+
+    def _follow_again(self) -> None:
+        self._api.refresh()
 
     def _services_of(self, vpc: str) -> VpcServices:
         if vpc not in self._services:

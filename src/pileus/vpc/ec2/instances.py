@@ -329,7 +329,8 @@ class Instances(ElasticIps):
     def reboot_instances(self, instance_ids: Sequence[str]) -> list[Instance]:
         instances: list[Instance] = self.get_multi_instances_by_id(instance_ids)
         for instance in instances:
-            if instance.state != "running":
+            # Requests for terminated ones are ignored. [API_RebootInstances]
+            if instance.state not in ("running", "terminated"):
                 raise errors.wrong_state(instance.id, "rebooted")
         for instance in instances:
             instance.reboots += 1
@@ -365,10 +366,14 @@ class Instances(ElasticIps):
         instance: Instance = self.get_instance(instance_id)
         if instance.state == "terminated":
             return
+        if state == "stopped" and instance.state == "running" and instance.ends_with_its_machine:
+            state = "shutting-down"
+        # What began a shutdown is its reason; the end of it adds none.
+        why = reason or instance.reason or _reason(state)
         if state == "terminated":
             self._free_interfaces(instance)
             instance.terminate()
-        instance.enter(state, reason or _reason(state))
+        instance.enter(state, why)
 
     def _free_interfaces(self, instance: Instance) -> None:
         for interface in list(instance.nics.values()):

@@ -189,8 +189,19 @@ class Instance(MotoInstance):  # type: ignore[misc]
         """Change state; returns the former one. Raises KeyError for a state that AWS has not."""
         former = InstanceState(self._state.name, self._state.code)
         self._state = InstanceState(state, CODES[state])
-        self.state_reason = StateReason(reason, reason.partition(":")[0]) if reason else None
+        shown = None if state in ("pending", "running") else reason
+        self.state_reason = StateReason(shown, shown.partition(":")[0]) if shown else None
         return former
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not running, in AWS's form "Code: message"."""
+        return str(self.state_reason.message) if self.state_reason else None
+
+    @property
+    def ends_with_its_machine(self) -> bool:
+        """Whether a machine that powers itself off terminates the instance."""
+        return bool(self.instance_initiated_shutdown_behavior == "terminate")
 
     @property
     def primary(self) -> Interface | None:

@@ -124,6 +124,15 @@ class Ec2Server:
             self._backend.settle(instance_id, state, reason)
             self._publish()
 
+    def refresh(self) -> None:
+        """Hand the state on once more: what follows from it has changed by itself.
+
+        May be called from any thread. Raises what `on_change` raises.
+        """
+        with self._turn:
+            self._published = None
+            self._publish()
+
     def register_image(self, image: CatalogueImage) -> str:
         """Offer one more image; returns its id."""
         with self._turn:

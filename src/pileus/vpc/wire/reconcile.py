@@ -10,6 +10,7 @@ from pileus.vpc.wire.frames import frames_table
 from pileus.vpc.wire.names import (
     GATEWAY,
     NOWHERE,
+    device,
     internet_namespace,
     machine_namespace,
     vpc_namespace,
@@ -43,6 +44,22 @@ def reconcile_vpc(region: str, state: RegionState, vpc: str, uplink: Uplink) -> 
     rules.apply(frames_table(state, vpc), namespace=namespace)
     netns.batch(namespace, [f"link set {name} up" for name in sorted(wanted)])
     netns.configure(namespace, vpc_config(state, vpc, uplink))
+
+
+def unplug_machine(region: str, state: RegionState, instance: str) -> None:
+    """Take a machine's namespace away with all that is in it; `reconcile_vpc` plugs its NICs anew.
+
+    The machine must be off. Does nothing where it never ran.
+    """
+    namespace = machine_namespace(region, instance)
+    if not netns.existing(namespace):
+        return
+    for eni in state.enis_of(instance):
+        # By hand: the kernel takes a namespace down in its own time.
+        inside = vpc_namespace(region, eni.vpc)
+        if device(eni.id) in netns.links(inside):
+            netns.batch(inside, [f"link del {device(eni.id)}"])
+    netns.remove(namespace)
 
 
 def cut_flows(region: str, former: RegionState, state: RegionState, vpc: str) -> None:
