@@ -130,7 +130,7 @@ def _image(name: str, ours: Ours) -> Any:
 
 @perform.register
 def _(step: do.StartServer, ours: Ours) -> None:
-    """Not one that Nova is starting already, as it does when its machine is back: it would refuse."""
+    """Not one that Nova is starting already: it would refuse."""
     server = ours.server(step.name)
     if server is not None and server.status == "SHUTOFF" and not server.task_state:
         ours.compute.start_server(server)
