@@ -246,6 +246,10 @@ def _resolver(wire: Wire, seen: Seen) -> Iterator[Step]:
     names, mac = wire.names, str(resolver_mac(wire.config.mac))
     if seen.inner is None:
         yield Run(("ip", "netns", "add", names.resolver))
+    if not is_up((seen.inner or {}).get("lo", {})):
+        # Without it there is no table of local routes, and Linux then takes every address for a
+        # broadcast one that needs no ARP. [net/ipv4/fib_frontend.c, __inet_dev_addr_type]
+        yield _inner(wire, "link", "set", "lo", "up")
     if names.resolver_port not in seen.links:
         end = ("peer", "name", LEG, "address", mac, "netns", names.resolver)
         yield _link("add", names.resolver_port, "type", "veth", *end)
