@@ -21,11 +21,14 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from pileus.model.errors import Fault, UserError
+from pileus.model.errors import Fault, Refused, UserError
 from pileus.rules import apply as rules
 from pileus.system import clock, files, netns, process
 from pileus.system.process import ProcessId
+from pileus.underlay.aws import AwsEndpoint
+from pileus.underlay.aws.quotas import raise_quota
 from pileus.vpc import control
 from pileus.vpc.control import RunningRegion
 from pileus.vpc.internet import RESOLVER, WEB
@@ -253,6 +256,23 @@ def ask_metadata(namespace: str, path: str) -> str:
         return ""
     get = [*curl, f"{url}/meta-data/{path}", "-H", f"{header}: {token}"]
     return process.run(get, check=False).stdout
+
+
+def test_a_quota_is_raised_by_the_call_that_asks_aws(neighbour: RunningRegion) -> None:
+    here = AwsEndpoint("us-east-1", neighbour.url, neighbour.check_ip_url, ("simulated",) * 2)
+    ec2 = connect(neighbour)
+    allocations = [ec2.allocate_address()["AllocationId"] for _ in range(5)]
+    with pytest.raises(ClientError, match="AddressLimitExceeded"):
+        ec2.allocate_address()
+    assert raise_quota(here, "elastic-ips", 6) == "raised the quota elastic-ips from 5 to 6"
+    allocations.append(ec2.allocate_address()["AllocationId"])
+    assert raise_quota(here, "elastic-ips", 6) is None
+    with pytest.raises(Refused, match="cannot be lowered"):
+        raise_quota(here, "elastic-ips", 5)
+    with pytest.raises(Refused, match="no quota `nics`"):
+        raise_quota(here, "nics", 5)
+    for allocation in allocations:
+        ec2.release_address(AllocationId=allocation)
 
 
 def test_the_host_has_a_way_to_elastic_ips_and_to_nothing_else_simulated(

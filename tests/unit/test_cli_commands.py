@@ -308,6 +308,18 @@ def test_sim_exec_needs_a_command(
     assert "hint: for example: pileus sim exec internet -- ping" in capsys.readouterr().err
 
 
+def test_quotas_and_faults_of_the_region_are_set(
+    run: Run, answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = answers("sim_quota", ["raised the quota elastic-ips from 5 to 8"])
+    assert run("sim", "quota", "elastic-ips", "8") == 0
+    assert calls[0][2:] == ("elastic-ips", 8)
+    assert capsys.readouterr().out == "raised the quota elastic-ips from 5 to 8\n"
+    calls = answers("sim_fault", None)
+    assert run("sim", "fault", "metadata-delay", "3") == 0
+    assert calls[0][2:] == ("metadata-delay", "3")
+
+
 def test_down_asks_for_yes_where_nobody_can_be_asked(
     run: Run, answers: Answers, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,15 @@ from pileus.api.changes import add_floating_ip, publish, remove_floating_ip, unp
 from pileus.api.down import down
 from pileus.api.plan import plan
 from pileus.api.power import start, stop
-from pileus.api.sim import image_build, image_exists, sim_endpoint, sim_exec, sim_wire
+from pileus.api.sim import (
+    image_build,
+    image_exists,
+    sim_endpoint,
+    sim_exec,
+    sim_fault,
+    sim_quota,
+    sim_wire,
+)
 from pileus.api.status import status
 from pileus.api.up import up
 
@@ -26,6 +34,8 @@ __all__ = [
     "remove_floating_ip",
     "sim_endpoint",
     "sim_exec",
+    "sim_fault",
+    "sim_quota",
     "sim_wire",
     "ssh_command",
     "start",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pileus.api import images, preflight
-from pileus.api.environment import Cloud
+from pileus.api.environment import SIMULATED_KEYS, Cloud
 from pileus.model.errors import Refused, UserError
 from pileus.model.report import Progress
 from pileus.model.status import NicTraffic, WireReport
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace
+from pileus.underlay.aws import AwsEndpoint
+from pileus.underlay.aws.quotas import raise_quota
 from pileus.vpc import control
 from pileus.vpc.control import RunningRegion
 
@@ -48,6 +50,23 @@ def sim_wire(spec: Spec, workspace: Workspace) -> WireReport:
             for report in control.counters(_running(spec, workspace).name)
         )
     )
+
+
+def sim_quota(spec: Spec, workspace: Workspace, name: str, value: int) -> list[str]:
+    """Raise a quota of the region by its Service Quotas API; what changed, as sentences.
+
+    Raises Refused for an unknown quota and for a smaller value.
+    """
+    running = _running(spec, workspace)
+    region = spec.underlay.region
+    endpoint = AwsEndpoint(region, running.url, running.check_ip_url, SIMULATED_KEYS)
+    done = raise_quota(endpoint, name, value)
+    return [done] if done else []
+
+
+def sim_fault(spec: Spec, workspace: Workspace, name: str, value: str) -> None:
+    """Switch one of the region's faults, from now on. Raises Refused for what there is not."""
+    control.set_fault(_running(spec, workspace).name, name, value)
 
 
 def image_build(spec: Spec, workspace: Workspace, progress: Progress) -> str:  # noqa: ARG001

@@ -317,6 +317,37 @@ def sim_wire(context: typer.Context, file: File = None, as_json: Json = False) -
         render.wire(report)
 
 
+@sim.command("quota")
+def sim_quota(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="QUOTA", help="elastic-ips or vpcs.")],
+    value: Annotated[int, typer.Argument(metavar="NUMBER", help="How many there may be.")],
+    file: File = None,
+) -> None:
+    """Raise a quota of the simulated account, by the call that asks AWS for it."""
+    from pileus import api
+
+    session: Session = context.obj
+    spec, workspace = session.load(file)
+    _tell(api.sim_quota(spec, workspace, name, value), session)
+
+
+@sim.command("fault")
+def sim_fault(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="FAULT", help="metadata-delay (seconds) or metadata-away.")
+    ],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, or on or off.")],
+    file: File = None,
+) -> None:
+    """Let the region be late or fail from now on, as a real cloud may; 0 or off ends it."""
+    from pileus import api
+
+    spec, workspace = context.obj.load(file)
+    api.sim_fault(spec, workspace, name, value)
+
+
 @image.command("build")
 def image_build(context: typer.Context, file: File = None, verbose: Verbose = False) -> None:
     """Bake the machine image; does nothing when it is there."""
