@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from ipaddress import IPv4Address
 
-from pileus.vpc.state import Eni, Instance, RegionState
+from pileus.vpc.state import Eni, Instance, RegionState, profile_arn, profile_id
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105 - a path, not a secret
 TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105
@@ -335,8 +335,8 @@ def _role(key: bytes, asking: Asker, profile: str, now: float) -> Tree:
     info = {
         "Code": "Success",
         "LastUpdated": credentials["LastUpdated"],
-        "InstanceProfileArn": f"arn:aws:iam::{asking.state.account}:instance-profile/{profile}",
-        "InstanceProfileId": f"AIPA{digest[:17].upper()}",
+        "InstanceProfileArn": profile_arn(asking.state.account, profile),
+        "InstanceProfileId": profile_id(asking.state.account, profile),
     }
     return {
         "info": json.dumps(info, indent=2),

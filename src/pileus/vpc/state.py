@@ -6,6 +6,7 @@ machines, DHCP and the metadata service are computed from that value alone.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
@@ -123,6 +124,16 @@ class Instance:
     """How often RebootInstances was called: a change asks the machine layer for one reboot."""
     profile: str | None = None
     """Name of the attached instance profile."""
+
+
+def profile_arn(account: str, name: str) -> str:
+    """An instance profile's ARN; without a name, what all of an account's begin with."""
+    return f"arn:aws:iam::{account}:instance-profile/{name}"
+
+
+def profile_id(account: str, name: str) -> str:
+    """An instance profile's id: the same for the same name."""
+    return "AIPA" + hashlib.sha256(f"{account} {name}".encode()).hexdigest()[:17].upper()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.interfaces import GROUPS_PER_INTERFACE
 from pileus.vpc.ec2.objects import Interface
 from pileus.vpc.ec2.offered import CHANGING, READING
+from pileus.vpc.ec2.profiles import Association
 from pileus.vpc.ec2.quotas import ELASTIC_IPS
 
 Answer = tuple[int, str]
@@ -250,6 +251,25 @@ class Actions(EC2Response):  # type: ignore[misc]
             interface.delete_on_termination = bool(attachment.get("DeleteOnTermination"))
         return result
 
+    def associate_iam_instance_profile(self) -> ActionResult:
+        name = self.ec2_backend.profile_name(self._get_param("IamInstanceProfile") or {})
+        return _association(self.ec2_backend.associate_profile(self._get_param("InstanceId"), name))
+
+    def replace_iam_instance_profile_association(self) -> ActionResult:
+        name = self.ec2_backend.profile_name(self._get_param("IamInstanceProfile") or {})
+        return _association(
+            self.ec2_backend.replace_profile(self._get_param("AssociationId"), name)
+        )
+
+    def disassociate_iam_instance_profile(self) -> ActionResult:
+        return _association(self.ec2_backend.disassociate_profile(self._get_param("AssociationId")))
+
+    def describe_iam_instance_profile_associations(self) -> ActionResult:
+        found = self.ec2_backend.describe_profiles(
+            self._get_param("AssociationIds", []), self._filters_from_querystring()
+        )
+        return ActionResult({"IamInstanceProfileAssociations": found})
+
     def run_instances(self) -> ActionResult:
         launch = {
             "instance_type": self._get_param("InstanceType", "m1.small"),
@@ -294,6 +314,10 @@ class Actions(EC2Response):  # type: ignore[misc]
         """SourceDestCheck and Groups reach the interface; the rest is moto's."""
         super().modify_instance_attribute()
         return EmptyResult()
+
+
+def _association(shown: Association) -> ActionResult:
+    return ActionResult({"IamInstanceProfileAssociation": shown})
 
 
 def _with_root_deleted(mappings: Any, asked: Any) -> Any:

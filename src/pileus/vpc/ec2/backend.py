@@ -1,19 +1,19 @@
 """The store behind the simulated region's EC2 API.
 
 A strict subclass of moto's, one class per kind of resource, each adding to the one below it:
-Networks → Interfaces → ElasticIps → Instances. Each override checks as AWS does, then lets moto
-act. It is an object of its own, apart from moto's global table of backends, so that regions stand
-side by side in one process.
+Networks → Interfaces → ElasticIps → Instances → Profiles. Each override checks as AWS does, then
+lets moto act. It is an object of its own, apart from moto's global table of backends, so that
+regions stand side by side in one process.
 """
 
 from __future__ import annotations
 
 from pileus.vpc.ec2 import errors
-from pileus.vpc.ec2.instances import Instances
+from pileus.vpc.ec2.profiles import Profiles
 from pileus.vpc.ec2.settings import Ec2Settings
 
 
-class Backend(Instances):
+class Backend(Profiles):
     """One region of one account. Not safe for threads: callers take turns."""
 
     def __init__(self, settings: Ec2Settings) -> None:

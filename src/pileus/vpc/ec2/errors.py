@@ -348,6 +348,24 @@ def termination_protected(instance: str) -> AwsError:
     )
 
 
+def profile_invalid(field: str, text: str) -> AwsError:
+    """`field` is name or arn."""
+    return invalid_value(
+        f"Value ({text}) for parameter iamInstanceProfile.{field} is invalid. "
+        f"Invalid IAM Instance Profile {'ARN' if field == 'arn' else field}"
+    )
+
+
+def profile_associated(instance: str) -> AwsError:
+    return AwsError("IncorrectState", f"There is an existing association for instance {instance}")
+
+
+def profile_association_unknown(association: str) -> AwsError:
+    return AwsError(
+        "InvalidAssociationID.NotFound", f"An invalid association-id of '{association}' was given"
+    )
+
+
 # Routes and rules
 
 

@@ -20,12 +20,19 @@ Field = Callable[[Any], Any]
 
 
 def select(
-    resources: Iterable[Any], filters: Mapping[str, Any] | None, fields: Mapping[str, Field]
+    resources: Iterable[Any],
+    filters: Mapping[str, Any] | None,
+    fields: Mapping[str, Field],
+    *,
+    tagged: bool = True,
 ) -> list[Any]:
-    """Those resources that pass all filters. Raises InvalidParameterValue for an unknown name."""
+    """Those resources that pass all filters. Raises InvalidParameterValue for an unknown name.
+
+    `tagged` is false for resources that can have no tags.
+    """
     wanted = {name: _listed(values) for name, values in (filters or {}).items()}
     for name in wanted:
-        if name not in fields and not _is_tag(name):
+        if name not in fields and not (tagged and _is_tag(name)):
             raise errors.invalid_filter(name)
     return [
         resource
@@ -185,6 +192,11 @@ KEY_PAIR: dict[str, Field] = {
     "key-name": _at("key_name"),
     "key-pair-id": _at("id"),
     "fingerprint": _at("key_fingerprint"),
+}
+
+PROFILE_ASSOCIATION: dict[str, Field] = {
+    "instance-id": _at("instance_id"),
+    "state": _at("state"),
 }
 
 IMAGE: dict[str, Field] = {

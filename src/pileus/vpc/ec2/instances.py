@@ -110,6 +110,7 @@ class Instances(ElasticIps):
         key = request.get("KeyName")
         if key and key not in self.key_pairs:
             raise errors.key_unknown(key)
+        _check_hop_limit((request.get("MetadataOptions") or {}).get("HttpPutResponseHopLimit"))
         specs = self._checked_specs(request, count)
         prepared = self._prepared(specs, instance_type, count)
         reservation = self._launch_each(image, prepared, options)
@@ -373,6 +374,7 @@ class Instances(ElasticIps):
         if state == "terminated":
             self._free_interfaces(instance)
             instance.terminate()
+            instance.profile = None
         instance.enter(state, why)
 
     def _free_interfaces(self, instance: Instance) -> None:
@@ -396,6 +398,7 @@ class Instances(ElasticIps):
     def modify_instance_metadata_options(self, instance_id: str, **options: Any) -> Any:
         """What is not named stays as it is."""
         instance: Instance = self.get_instance(instance_id)
+        _check_hop_limit(options.get("hop_limit"))
         names = ("http_tokens", "http_endpoint", "metadata_tags", "hop_limit", "http_protocol")
         kept = dict(zip(names, _metadata_values(instance.metadata_options), strict=True))
         named = {name: value for name, value in options.items() if value is not None}
@@ -419,6 +422,14 @@ SETTLED: Mapping[str, StateName] = {
     "shutting-down": "terminated",
     "terminated": "terminated",
 }
+
+
+def _check_hop_limit(hops: Any) -> None:
+    """From 1 to 64. [API_InstanceMetadataOptionsRequest]"""
+    if hops is not None and not 1 <= int(hops) <= 64:
+        raise errors.invalid_value(
+            f"Value ({hops}) for parameter HttpPutResponseHopLimit is invalid: it must be 1 to 64"
+        )
 
 
 def _metadata_values(options: Any) -> tuple[Any, ...]:

@@ -169,6 +169,8 @@ class Instance(MotoInstance):  # type: ignore[misc]
     reboots: int
     hostname: str
     root_gib: int
+    profile: Any
+    """The association of an instance profile, or None."""
 
     @classmethod
     def adopt(cls, instance: MotoInstance, reservation_id: str) -> Instance:
@@ -179,6 +181,7 @@ class Instance(MotoInstance):  # type: ignore[misc]
         own.reboots = 0
         own.nested_virtualization = False
         own.public_key = None
+        own.profile = None
         own.hostname = "ip-" + str(own.nics[0].private_ip_address).replace(".", "-")
         return own
 
@@ -202,6 +205,15 @@ class Instance(MotoInstance):  # type: ignore[misc]
     def ends_with_its_machine(self) -> bool:
         """Whether a machine that powers itself off terminates the instance."""
         return bool(self.instance_initiated_shutdown_behavior == "terminate")
+
+    @property
+    def iam_instance_profile(self) -> dict[str, str] | None:
+        found: dict[str, str] | None = self.profile.iam_instance_profile if self.profile else None
+        return found
+
+    @iam_instance_profile.setter
+    def iam_instance_profile(self, value: Any) -> None:
+        """moto's own store of it is not used."""
 
     @property
     def primary(self) -> Interface | None:

@@ -10,6 +10,7 @@ READING = frozenset(
         "DescribeAddresses",
         "DescribeAvailabilityZones",
         "DescribeDhcpOptions",
+        "DescribeIamInstanceProfileAssociations",
         "DescribeImages",
         "DescribeInstanceAttribute",
         "DescribeInstanceCreditSpecifications",
@@ -38,6 +39,7 @@ CHANGING = frozenset(
         "AllocateAddress",
         "AssignPrivateIpAddresses",
         "AssociateAddress",
+        "AssociateIamInstanceProfile",
         "AssociateRouteTable",
         "AttachInternetGateway",
         "AttachNetworkInterface",
@@ -64,6 +66,7 @@ CHANGING = frozenset(
         "DetachInternetGateway",
         "DetachNetworkInterface",
         "DisassociateAddress",
+        "DisassociateIamInstanceProfile",
         "DisassociateRouteTable",
         "ImportKeyPair",
         "ModifyInstanceAttribute",
@@ -73,6 +76,7 @@ CHANGING = frozenset(
         "ModifyVpcAttribute",
         "RebootInstances",
         "ReleaseAddress",
+        "ReplaceIamInstanceProfileAssociation",
         "ReplaceRoute",
         "ReplaceRouteTableAssociation",
         "RevokeSecurityGroupEgress",
@@ -92,8 +96,7 @@ NOT_OFFERED: Mapping[str, frozenset[str]] = {
     "AssignPrivateIpAddresses": frozenset({"Ipv4Prefixes", "Ipv4PrefixCount"}),
     "UnassignPrivateIpAddresses": frozenset({"Ipv4Prefixes"}),
     "RunInstances": frozenset(
-        {"LaunchTemplate", "IamInstanceProfile", "Ipv6AddressCount", "Ipv6Addresses"}
-        | {"InstanceMarketOptions"}
+        {"LaunchTemplate", "Ipv6AddressCount", "Ipv6Addresses", "InstanceMarketOptions"}
     ),
 }
 """Parameters that would be ignored: refusing them is better than a region that pretends."""

@@ -125,4 +125,5 @@ def _instance(backend: Backend, instance: Instance) -> state.Instance:
         root_gib=instance.root_gib,
         launched=instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         reboots=instance.reboots,
+        profile=instance.profile.name if instance.profile else None,
     )
