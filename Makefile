@@ -3,10 +3,10 @@ BIN := .venv/bin
 export PYTHONSAFEPATH = 1
 .DEFAULT_GOAL := help
 
-.PHONY: help install up down test lint test-fast test-e2e bench-up docs lock
+.PHONY: help install up down test lint test-fast test-e2e bench-up bench-uplink docs lock
 
 help: ## Say what there is
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 install: ## Install what the host lacks, and the Python packages in .venv
 	@scripts/install-host
@@ -34,6 +34,9 @@ test-e2e: test-fast ## The tests on a whole cloud, brought up once
 
 bench-up: install ## Time `up` with the image baked, and hold it against the limits
 	$(BIN)/python scripts/bench_up.py
+
+bench-uplink: install ## Hold mac-nat against its limits, in network namespaces; needs root
+	@PYTHONPATH=scripts $(BIN)/python scripts/bench_uplink.py
 
 docs: install ## Generate docs/reference from the code
 	$(BIN)/python -m pileus.cli.reference docs/reference

@@ -1,0 +1,213 @@
+"""Traffic to measure by: TCP, a datagram to and fro, and the first ping that is answered.
+
+What receives and echoes is a process of its own on another processor, for all paths the same one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from multiprocessing import get_context
+from statistics import median
+
+from bench_uplink_paths import ADDRESS, GATEWAY, Path
+
+from pileus.model.errors import Fault
+from pileus.system import netns
+
+PORT = 5201
+CHUNK = 1 << 20
+PATIENCE = 5
+"""Seconds until something that does not answer is given up."""
+_TIMEVAL = struct.pack("ll", PATIENCE, 0)
+_PING_EVERY = 0.001
+_ICMP_TYPE = 20
+"""Where it is in a packet whose IPv4 header has no options; 0 is an echo reply. [RFC 792]"""
+
+
+@contextmanager
+def receiving(paths: Sequence[Path]) -> Iterator[None]:
+    """Somebody receives at both ends of the paths, and we stay on one processor meanwhile."""
+    processors = sorted(os.sched_getaffinity(0))
+    sockets = [made for path in paths for made in _ends(path)]
+    read, write = os.pipe()
+
+    def receive() -> None:
+        os.close(write)
+        os.sched_setaffinity(0, {processors[-1]})
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _serve(sockets, until=read)
+
+    receiver = get_context("fork").Process(target=receive)
+    receiver.start()
+    os.close(read)
+    for made in sockets:
+        made.close()
+    os.sched_setaffinity(0, {processors[0]})
+    try:
+        yield
+    finally:
+        os.close(write)
+        receiver.join()
+        os.sched_setaffinity(0, processors)
+
+
+def _ends(path: Path) -> Iterator[socket.socket]:
+    for namespace in (path.cloud, path.host):
+        yield netns.run_inside(namespace, lambda: socket.create_server(("", PORT)))
+    yield netns.run_inside(path.host, _echoing)
+
+
+def _echoing() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind(("", PORT))
+    return made
+
+
+def _serve(sockets: Sequence[socket.socket], until: int) -> None:
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(until, selectors.EVENT_READ, None)
+        for made in sockets:
+            stream = made.type == socket.SOCK_STREAM
+            waiting.register(made, selectors.EVENT_READ, (made, _drain if stream else _echo))
+        while all(_ready(key.data) for key, _ in waiting.select()):
+            pass
+
+
+def _ready(what: tuple[socket.socket, Callable[[socket.socket], None]] | None) -> bool:
+    if what is None:
+        return False
+    made, answer = what
+    answer(made)
+    return True
+
+
+def _drain(listener: socket.socket) -> None:
+    """Take all that comes, and say how many bytes it was."""
+    buffer, total = bytearray(CHUNK), 0
+    connection, _ = listener.accept()
+    with connection:
+        _bounded(connection)
+        while got := connection.recv_into(buffer):
+            total += got
+        connection.sendall(total.to_bytes(8, "big"))
+
+
+def _echo(made: socket.socket) -> None:
+    data, sender = made.recvfrom(2048)
+    made.sendto(data, sender)
+
+
+def _bounded(made: socket.socket) -> None:
+    """Blocking calls that end. Python's own time-outs cost a call to `poll` each."""
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        made.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Sends what is in memory, for `seconds` in each direction."""
+
+    seconds: float
+    memory: int
+
+    def throughput(self, path: Path) -> float:
+        """Bits a second of TCP, half of the time from the host and half of it to the host."""
+        directions = ((path.host, GATEWAY), (path.cloud, ADDRESS))
+        runs = [self._send(namespace, to) for namespace, to in directions]
+        return 8 * sum(size for size, _ in runs) / sum(seconds for _, seconds in runs)
+
+    def _send(self, namespace: str, to: IPv4Address) -> tuple[int, float]:
+        place = (str(to), PORT)
+        with netns.run_inside(namespace, lambda: socket.create_connection(place, PATIENCE)) as made:
+            made.settimeout(None)
+            _bounded(made)
+            began = time.perf_counter()
+            while time.perf_counter() < began + self.seconds:
+                os.sendfile(made.fileno(), self.memory, 0, CHUNK)
+            made.shutdown(socket.SHUT_WR)
+            said = made.recv(8, socket.MSG_WAITALL)
+            if len(said) < 8:
+                raise Fault(f"{to} did not take what was sent", hint="run it again")
+            return int.from_bytes(said, "big"), time.perf_counter() - began
+
+
+@contextmanager
+def load(seconds: float) -> Iterator[Load]:
+    """What is sent is a file in memory, so that sending it copies nothing."""
+    memory = os.memfd_create("bench-uplink")
+    try:
+        os.truncate(memory, CHUNK)
+        yield Load(seconds, memory)
+    finally:
+        os.close(memory)
+
+
+def round_trip(path: Path, seconds: float) -> float:
+    """Seconds until a datagram from the cloud is back from the host: the median of very many."""
+    with netns.run_inside(path.cloud, lambda: socket.socket(type=socket.SOCK_DGRAM)) as made:
+        _bounded(made)
+        made.connect((str(ADDRESS), PORT))
+        seen, until = [], time.perf_counter() + seconds
+        while (sent := time.perf_counter()) < until:
+            made.send(b"ping")
+            made.recv(16)
+            seen.append(time.perf_counter() - sent)
+        return median(seen)
+
+
+def answered_after(path: Path, address: IPv4Address, begin: Callable[[], None]) -> float:
+    """Seconds from when `begin` is called to the first answer to one of the cloud's pings.
+
+    Raises Fault where nothing answers.
+    """
+    found: list[float] = []
+    asking = threading.Event()
+    with netns.run_inside(path.cloud, _pinging) as made:
+        made.connect((str(address), 0))
+        pinger = threading.Thread(target=lambda: found.extend(_ask(made, asking)))
+        pinger.start()
+        asking.wait(PATIENCE)
+        began = time.perf_counter()
+        try:
+            begin()
+        finally:
+            pinger.join()
+    if not found or found[0] < began:
+        raise Fault(f"no ping of {address} was answered", hint="run it again")
+    return found[0] - began
+
+
+def _pinging() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+
+
+def _ask(made: socket.socket, asking: threading.Event) -> Iterator[float]:
+    """Send a ping every millisecond until one is answered; when that was."""
+    until = time.perf_counter() + PATIENCE
+    while time.perf_counter() < until:
+        made.send(_ECHO_REQUEST)
+        asking.set()
+        if select.select([made], [], [], _PING_EVERY)[0] and made.recv(64)[_ICMP_TYPE] == 0:
+            yield time.perf_counter()
+            return
+
+
+def _echo_request(identifier: int) -> bytes:
+    """An ICMP echo request without data. [RFC 792]"""
+    total = 0x0800 + identifier
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return struct.pack("!HHHH", 0x0800, checksum, identifier, 0)
+
+
+_ECHO_REQUEST = _echo_request(os.getpid() & 0xFFFF)
