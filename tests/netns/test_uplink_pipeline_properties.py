@@ -3,20 +3,27 @@ and learning; and random sequences of pipelines end as the last one alone."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from random import Random
+from typing import Any
 
 import pytest
 import uplink_random
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from uplink_frames import (
     CLONE,
+    INNER,
     NIC,
     NIC_MAC,
     OUTSIDE,
+    ROUTER,
     ROUTER_MAC,
+    ask,
     ether,
     ipv4,
     udp,
@@ -25,6 +32,7 @@ from uplink_world import Tap, World, made
 
 from pileus.model.addresses import Mac
 from pileus.model.uplink import UplinkNic
+from pileus.rules import apply as rules
 from pileus.rules import frames
 from pileus.rules.evaluator import Learned, Outcome
 from pileus.rules.ruleset import Table
@@ -135,3 +143,56 @@ def test_the_evaluator_and_the_kernel_agree_about_any_frame(world: World, nic: U
         both.agree()
     share = both.passed / (BATCHES * FRAMES)
     assert 0.05 < share < 0.6, f"{share:.0%} of the frames passed: too few or too many to tell"
+
+
+STEPS = st.tuples(
+    st.sampled_from([NIC, CLONE]),
+    st.frozensets(st.sampled_from(uplink_random.OWN)),
+    st.booleans(),
+)
+"""Which mode, which addresses, and whether something is spoken then."""
+
+
+@given(st.lists(STEPS, min_size=2, max_size=4))
+@settings(max_examples=20, phases=[Phase.generate])  # each takes a while: no shrinking
+def test_a_sequence_of_pipelines_ends_as_the_last_one_alone(
+    world: World, steps: list[tuple[UplinkNic, frozenset[IPv4Address], bool]]
+) -> None:
+    """But for what was counted and learned, which is kept; and that of wanted addresses alone."""
+    world.unload()
+    inner = Tap.at(world.inner[0], "eth0")
+    spoken: set[IPv4Address] = set()
+    for nic, registered, speaks in steps:
+        known = world.load(registered, nic)
+        # Another mode has other sets: what was learned goes with them.
+        spoken = spoken & registered if nic is NIC else set()
+        if speaks and nic is NIC:
+            for address in uplink_random.OWN:
+                inner.send(ask(INNER, address, ROUTER))
+            spoken = set(registered)
+        wanted = pipeline.table(nic, registered)
+        assert not rules.apply(wanted, namespace=world.node)
+        assert not rules.apply(wanted, namespace=world.node, known=known)
+    kernel = world.read()
+    assert set(pipeline.learned(kernel)) == spoken
+    listed = ruleset(world)
+    world.unload()
+    alone = world.load(steps[-1][1], steps[-1][0])
+    assert ruleset(world) == listed
+    assert alone.chains == kernel.chains, "in the same order"
+    inner.raw.close()
+
+
+def ruleset(world: World) -> list[str]:
+    """All of it without what traffic has left there, and without the numbers of things."""
+    listing = world.run(world.node, "nft", "--json", "list", "ruleset").stdout
+    objects = json.loads(listing, object_hook=_without_traffic)["nftables"]
+    return sorted(map(str, objects))
+
+
+def _without_traffic(item: dict[str, Any]) -> dict[str, Any]:
+    if item.get("name") in (pipeline.INNER, pipeline.INSIDE, pipeline.CLAIMS, pipeline.SPEAKING):
+        item.pop("elem", None)
+    if "elem" in item:
+        item["elem"] = sorted(item["elem"])
+    return {key: item[key] for key in item if key not in ("handle", "packets", "bytes")}
