@@ -135,3 +135,9 @@ def test_nobody_makes_a_router_that_cannot_work_behind_one_nic() -> None:
     for verb in ("create", "update"):
         for kind in ("ha", "distributed"):
             assert policy[f"{verb}_router:{kind}"] == "!"
+
+
+def test_nobody_but_an_administrator_chooses_the_address_of_a_floating_ip() -> None:
+    """Neutron does not hold an address that is asked for against its pools."""
+    policy = yaml.safe_load((STATIC / "etc/neutron/policy.d/pileus.yaml").read_text())
+    assert policy["create_floatingip:floating_ip_address"] == "rule:admin_only"
