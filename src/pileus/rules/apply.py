@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from pileus.model.errors import CommandFailed, Fault
@@ -53,23 +53,24 @@ def _grow(
     table: Table,
     commands: list[str],
     known: InKernel,
-    names: Iterable[str],
+    names: Collection[str],
     namespace: str | None,
 ) -> InKernel | None:
     """Add elements and read back their sets and maps; None where what was known proves wrong."""
-    maps = {named.name for named in table.maps}
-    larger = known
+    sets = tuple(named for named in table.sets if named.name in names)
+    maps = tuple(named for named in table.maps if named.name in names)
+    found = InKernel()
     try:
         _load(commands, namespace)
-        for name in names:
-            kind = "map" if name in maps else "set"
-            found = parse(_list([kind, table.family, table.name, name], namespace))
-            larger = replace(
-                larger, sets={**larger.sets, **found.sets}, maps={**larger.maps, **found.maps}
-            )
+        for kind, several in (("set", sets), ("map", maps)):
+            for named in several:
+                part = parse(_list([kind, table.family, table.name, named.name], namespace))
+                found = InKernel(sets={**found.sets, **part.sets}, maps={**found.maps, **part.maps})
     except CommandFailed:
         return None
-    return None if difference(table, larger) else larger
+    if difference(replace(table, chains=(), sets=sets, maps=maps), found):
+        return None
+    return replace(known, sets={**known.sets, **found.sets}, maps={**known.maps, **found.maps})
 
 
 def _change(table: Table, namespace: str | None) -> Applied:

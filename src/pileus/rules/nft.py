@@ -5,8 +5,9 @@ Written for nft 1.0.6 (Debian 12) and 1.1 (Debian 13). `destroy` needs 1.0.7 and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -185,7 +186,7 @@ def _set_elements(table: Table, named: NamedSet, have: frozenset[str]) -> Iterat
     if named.dynamic:
         yield from _elements(where, _forgotten(table, named.dynamic, have), [])
         return
-    want = {atom_text(element) for element in named.elements}
+    want = _texts(named.elements)
     yield from _elements(where, sorted(have - want), sorted(want - have))
 
 
@@ -203,12 +204,18 @@ def _map_elements(table: Table, named: NamedMap, have: Mapping[str, str]) -> Ite
     yield from _elements(where, [_quoted(key, quote) for key in stale], fresh)
 
 
-def _forgotten(table: Table, dynamic: Dynamic, have: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=64)
+def _texts(elements: frozenset[Atom]) -> frozenset[str]:
+    """Kept, because a change is worked out several times, and there may be a thousand."""
+    return frozenset(map(atom_text, elements))
+
+
+def _forgotten(table: Table, dynamic: Dynamic, have: Collection[str]) -> list[str]:
     """Learned keys whose first part is no longer in the set that they depend on."""
-    if dynamic.within is None:
+    if dynamic.within is None or not have:
         return []
     (named,) = (one for one in table.sets if one.name == dynamic.within)
-    kept = {atom_text(element) for element in named.elements}
+    kept = _texts(named.elements)
     return sorted(key for key in have if key.partition(" . ")[0] not in kept)
 
 
