@@ -65,6 +65,7 @@ def opened():
         try:
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             wire.bind(("uplink0-ex", 3))
+            print("ready", flush=True)
             return wire
         except OSError:
             time.sleep(0.01)
@@ -302,7 +303,7 @@ def _set_up(made: Node) -> None:
         "ip link set eth0 up",
         "ip address add 172.16.10.101/24 dev eth0",
         "ip route add default via 172.16.10.1",
-        "ip link add br-ex address 02:50:49:00:20:01 type bridge forward_delay 0 mcast_snooping 0 nf_call_iptables 0",
+        "ip link add br-ex address 02:50:49:00:20:01 type bridge forward_delay 0 mcast_snooping 0",
         "ip link set br-ex up",
         "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.bridge.bridge-nf-call-iptables=0",
     )
@@ -312,10 +313,16 @@ def _set_up(made: Node) -> None:
 
 
 def connect(made: Node) -> None:
-    """What `agent.pyz bridge` does where there is Open vSwitch in the kernel."""
-    if made.datapath == "system":
+    """What `agent.pyz bridge` does where there is Open vSwitch."""
+    if made.datapath == "netdev":
+        eventually(lambda: "ready" in (made.directory / "switch.log").read_text(), "the switch")
+    else:
         made.do("ip link set eth1 master br-ex", "ip link set uplink0-rs master br-ex")
         made(["bridge", "fdb", "delete", str(NIC), "dev", "eth1", "master"], check=False)
+    # The kernel tells a veth's carrier to bridges up to a second late where both ends happen to
+    # have the same index.
+    shown = ["ip", "link", "show", "eth1"]
+    eventually(lambda: "NO-CARRIER" not in made(shown).stdout, "the NIC has a carrier")
 
 
 @contextlib.contextmanager

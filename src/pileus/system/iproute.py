@@ -24,6 +24,11 @@ def forwarding(bridge: str) -> list[Entry]:
     return _parsed(["bridge", "-json", "fdb", "show", "br", bridge])
 
 
+def traffic_control(*words: str) -> list[Entry]:
+    """What `tc -json WORDS` prints."""
+    return _parsed(["tc", "-json", *words])
+
+
 def features(device: str) -> dict[str, bool]:
     """A device's offloads by ethtool's names, and whether each is on."""
     lines = process.run(["ethtool", "--show-features", device]).stdout.splitlines()[1:]

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.model.errors import PileusError
-from pileus.system import files, iproute
-from pileus.uplink import bridge, control, daemon, keeper, places, report
-from pileus.uplink.config import Ports, published_document, read_published
+from pileus.system import iproute
+from pileus.uplink import bridge, control, daemon, keeper, report
+from pileus.uplink.config import Ports, read_published
 from pileus.uplink.keeper import Keeper, Outcome
 from pileus.uplink.metadata import Heard, Metadata, ask
 from pileus.uplink.report import View
@@ -77,8 +77,7 @@ def _publish() -> int:
         for router in {**keeper.published(), **ports}
         if router in ports or iproute.identity(keeper.ROUTERS + router)
     }
-    files.write_json(places.PUBLISHED, published_document(named))
-    _print(synced().to_json())
+    _print(Keeper().sync(ports=named).to_json())
     return 0
 
 

@@ -45,7 +45,7 @@ def sources() -> dict[str, str]:
             continue
         text = path.read_text()
         found[str(path.relative_to(top))] = text
-        waiting += _imported(ast.parse(text))
+        waiting += modules(text)
         waiting += _packages(path.relative_to(top))
     return found
 
@@ -55,11 +55,13 @@ def _path(top: Path, module: str) -> Path | None:
     return next(filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py")), None)
 
 
-def _imported(module: ast.Module) -> Iterator[str]:
-    """Names that may be modules of ours; of `from A import B`, both A and A.B."""
-    for node in ast.walk(module):
+def modules(text: str) -> Iterator[str]:
+    """What a module imports; of `from pileus.A import B`, A.B too, which may be a module."""
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+            yield node.module
+            if node.module.partition(".")[0] == pileus.__name__:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 

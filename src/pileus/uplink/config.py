@@ -79,7 +79,7 @@ def _nic(entry: Any) -> NicConfig:
 def read_published(document: Any) -> Ports:
     """The ports of each router. Raises UserError, or Refused for a port that is taken twice."""
     try:
-        routers = dict((document or {"routers": {}})["routers"])
+        routers = {} if document is None else dict(document["routers"])
         ports = {
             _router(name): validate(port_from_json(entry) for entry in entries)
             for name, entries in routers.items()

@@ -27,7 +27,7 @@ from pileus.uplink.report import View
 READ_BACK = 30.0
 """Seconds after which everything is looked at, events or not."""
 _SETTLE = 0.01
-"""Seconds: events come in bursts, and one pass answers them all."""
+"""Seconds: what happens to devices comes in bursts, and one pass answers them all."""
 _SIZE = 1 << 18
 
 
@@ -89,16 +89,16 @@ class Daemon:
         """What may have changed; None when nothing that concerns us did."""
         if not ready or set(ready) == {self._control.fileno()}:
             return None
-        time.sleep(_SETTLE)
-        links = self._links_changed() if self._links.fileno() in ready else False
-        rules_changed = self._rules_changed() if self._rules.fileno() in ready else False
-        files_changed = self._files_changed() if self._files in ready else False
+        links = self._links.fileno() in ready and self._links_changed()
+        changed = self._rules.fileno() in ready and self._rules_changed()
+        files_changed = self._files in ready and self._files_changed()
         woken = self._woken.fileno() in ready and bool(self._woken.recv(_SIZE))
-        if links or rules_changed or files_changed or woken or self._mounts in ready:
-            return Doubt(links, rules_changed)
+        if links or changed or files_changed or woken or self._mounts in ready:
+            return Doubt(links, changed, routers=False)
         return None
 
     def _links_changed(self) -> bool:
+        time.sleep(_SETTLE)
         macs = {str(mac) for mac in self._macs()}
         return any(
             not data

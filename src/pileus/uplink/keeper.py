@@ -22,7 +22,14 @@ from pileus.rules.ruleset import Table
 from pileus.system import files, iproute, process
 from pileus.system.runner import here, inside
 from pileus.uplink import nodewiring, pipeline, places, publish, wiring
-from pileus.uplink.config import Config, NicConfig, Ports, read_config, read_published
+from pileus.uplink.config import (
+    Config,
+    NicConfig,
+    Ports,
+    published_document,
+    read_config,
+    read_published,
+)
 from pileus.uplink.registered import Addresses, decide
 from pileus.uplink.state import State
 from pileus.uplink.wiring import Links, Names, Wire
@@ -49,9 +56,10 @@ class Doubt:
 
     links: bool = True
     rules: bool = True
+    routers: bool = True
 
 
-ALL, NONE = Doubt(), Doubt(links=False, rules=False)
+ALL = Doubt()
 
 
 @dataclass
@@ -67,14 +75,23 @@ class Keeper:
     )
     _tidied: frozenset[str] | None = None
 
-    def sync(self, doubt: Doubt = ALL, heard: Mapping[Mac, Addresses] | None = None) -> Outcome:
+    def sync(
+        self,
+        doubt: Doubt = ALL,
+        heard: Mapping[Mac, Addresses] | None = None,
+        ports: Ports | None = None,
+    ) -> Outcome:
         """Make everything right. `heard` is what instance metadata just said.
 
-        Raises UserError when there is no configuration; what goes wrong with one NIC or router is
-        told in the outcome, and does not keep the others from being kept.
+        `ports` are to be published from now on, where they are given: then nobody else's pass
+        comes between writing that down and doing it. Raises UserError when there is no
+        configuration; what goes wrong with one NIC or router is told in the outcome, and does not
+        keep the others from being kept.
         """
         with files.lock(places.LOCK, what="the uplink", wait=True):
             config, state = configuration(), memory()
+            if ports is not None:
+                files.write_json(places.PUBLISHED, published_document(ports))
             changed: list[str] = []
             problems: list[str] = []
             state = _learn(config, state, heard or {})
@@ -107,8 +124,14 @@ class Keeper:
                 wire = Wire(names, nic, config.datapath, device, int(links[device]["mtu"]))
                 tables |= {pipeline.table_name(device), wiring.closed(names).name}
                 yield from self._rules(wire, registered(nic, state), doubt)
+                steps = wiring.lay(wire, nodewiring.look(wire, links)) if looked else []
+                nodewiring.do(steps)
+                if steps:
+                    yield f"wiring of {device}: {len(steps)} steps"
+                if wire.datapath == "netdev":
+                    yield from self._apply(wiring.closed(names), doubt)
                 if looked:
-                    yield from self._wire(wire, links, doubt)
+                    yield from self._raise(wire, nodewiring.links() if steps else links)
             except (PileusError, OSError, ValueError) as error:
                 problems.append(told(error))
         if looked:
@@ -141,17 +164,24 @@ class Keeper:
             self.restored += again
             yield f"rules {table.name}: {'put back' if again else 'brought up to date'}"
 
-    def _wire(self, wire: Wire, links: Links, doubt: Doubt) -> Iterator[str]:
-        steps = wiring.lay(wire, nodewiring.look(wire, links))
-        nodewiring.do(steps)
-        if steps:
-            yield f"wiring of {wire.device}: {len(steps)} steps"
-        if wire.datapath == "netdev":
-            yield from self._apply(wiring.closed(wire.names), doubt)
-        up = wiring.raise_up(wire, nodewiring.links() if steps else links)
+    def _raise(self, wire: Wire, links: Links) -> Iterator[str]:
+        """The NIC last, when all that holds frames back is there."""
+        loose: PileusError | None = None
+        try:
+            if nodewiring.fasten(wire.device, wire.config.mac):
+                yield f"{wire.device}: belt fastened"
+        except PileusError as error:
+            loose = error
+        up = wiring.raise_up(wire, links)
         nodewiring.do(up)
         if up:
             yield f"{wire.device}: up"
+        if loose:
+            raise Fault(
+                f"nothing stands behind the rules of {wire.device} while they are changed by "
+                f"others: {loose.message}",
+                hint="let the kernel have sch_ingress and cls_bpf",
+            )
 
     def _tidy(self, tables: frozenset[str], links: Links) -> Iterator[str]:
         """Remove our tables of NICs that are no longer ours, which then must not be open."""
@@ -179,7 +209,7 @@ class Keeper:
             if identity is None:
                 self._in_force.pop(router, None)
                 continue
-            if not (doubt.rules or closing) and self._in_force.get(router) == (identity, ports):
+            if not (doubt.routers or closing) and self._in_force.get(router) == (identity, ports):
                 continue
             try:
                 yield from self._publish(router, ports, closing)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pileus.model.addresses import Mac
 from pileus.system import iproute, kernel, process
+from pileus.uplink import belt
 from pileus.uplink.wiring import LEG, OFFLOADS, Links, Seen, Set, Step, Wire, settings
 
 
@@ -54,6 +56,18 @@ def _settings(wire: Wire, there: bool) -> dict[tuple[str | None, str], str | Non
     if there:
         kernel.inside(wire.names.resolver, lambda: read(wire.names.resolver))
     return found
+
+
+def fasten(device: str, mac: Mac) -> bool:
+    """Put the belt on a NIC; whether it was missing. Raises CommandFailed where it cannot be."""
+    queues = iproute.traffic_control("qdisc", "show", "dev", device)
+    has_place = any(queue.get("kind") == "clsact" for queue in queues)
+    shown = ("filter", "show", "dev", device, "egress")
+    filters = iproute.traffic_control(*shown) if has_place else []
+    commands = list(belt.missing(device, mac, queues, filters))
+    for words in commands:
+        process.run(["tc", *words])
+    return bool(commands)
 
 
 def do(steps: Iterable[Step]) -> None:

@@ -63,21 +63,34 @@ def gather(view: View | None) -> AgentStatus:
     config, state = keeper.configuration(), keeper.memory()
     links = nodewiring.links()
     nics = tuple(_nic(nic, keeper.registered(nic, state), links) for nic in config.nics)
-    status = AgentStatus(
+    return AgentStatus(
         running=view is not None,
-        problems=("the agent is not running; start pileus-agent.service",),
+        problems=problems(nics, view),
+        notes=notes(view) if view else (),
         nics=nics,
         published=_published(),
+        restored=view.restored if view else 0,
+        metadata_away=view.metadata_away if view else None,
     )
+
+
+def problems(nics: tuple[NicState, ...], view: View | None) -> tuple[str, ...]:
+    """Why the uplink is not as it should be; `view` is None where no daemon runs. Pure."""
     if view is None:
-        return replace(status, problems=(*status.problems, *_missing(nics)))
-    return replace(
-        status,
-        problems=(*view.problems, *_missing_rules(nics), *_away(view), *_disputed(nics, view)),
-        notes=_notes(view),
-        restored=view.restored,
-        metadata_away=view.metadata_away,
-    )
+        return (
+            "the agent is not running; `systemctl start pileus-agent` starts it",
+            *_missing(nics),
+            *_without_rules(nics),
+        )
+    return (*view.problems, *_without_rules(nics), *_away(view), *_disputed(nics, view))
+
+
+def notes(view: View) -> tuple[str, ...]:
+    """What happened and was mended. Pure."""
+    if not view.restored:
+        return ()
+    times = "once" if view.restored == 1 else f"{view.restored} times"
+    return (f"rules of the uplink were changed by others, and put back {times}",)
 
 
 def _nic(nic: NicConfig, registered: tuple[IPv4Address, ...], links: wiring.Links) -> NicState:
@@ -129,10 +142,9 @@ def _missing(nics: tuple[NicState, ...]) -> Iterator[str]:
     for nic in nics:
         if nic.device is None:
             yield f"there is no NIC with the MAC {nic.mac} on this machine"
-    yield from _missing_rules(nics)
 
 
-def _missing_rules(nics: tuple[NicState, ...]) -> Iterator[str]:
+def _without_rules(nics: tuple[NicState, ...]) -> Iterator[str]:
     for nic in nics:
         if nic.device is not None and not nic.out:
             yield f"{nic.device} has no rules; `systemctl restart pileus-agent` puts them back"
@@ -155,13 +167,6 @@ def _disputed(nics: tuple[NicState, ...], view: View) -> Iterator[str]:
 
 def _and(macs: tuple[Mac, ...]) -> str:
     return " and ".join(map(str, macs))
-
-
-def _notes(view: View) -> tuple[str, ...]:
-    if not view.restored:
-        return ()
-    times = "once" if view.restored == 1 else f"{view.restored} times"
-    return (f"rules of the uplink were changed by others, and put back {times}",)
 
 
 def metrics(status: AgentStatus) -> str:
