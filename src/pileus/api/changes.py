@@ -49,7 +49,9 @@ def add_floating_ip(spec: Spec, workspace: Workspace, progress: Progress, server
     return _change(
         Cloud(spec, workspace),
         progress,
-        lambda cloud, record: record.float(server, _free(cloud, record)),
+        lambda cloud, record: record.float(
+            _without_floating_ip(spec, record, server), _free(cloud, record)
+        ),
     )
 
 
@@ -90,6 +92,17 @@ def _require_mac_nat(spec: Spec) -> None:
             hint="publish a port of that address (`pileus publish SERVER PORT:PORT`), "
             "or set `uplink: mac-nat`",
         )
+
+
+def _without_floating_ip(spec: Spec, record: Record, server: str) -> str:
+    """The server, if it has none of our making. Neutron allows one for each address of a port."""
+    for address, holder in wants(spec, record).holders.items():
+        if holder == server:
+            raise Refused(
+                f"{server} has the floating IP {address} already",
+                hint=f"`pileus floating-ip remove {address}` first, or publish ports on another",
+            )
+    return server
 
 
 def _free(cloud: Cloud, record: Record) -> IPv4Address:
