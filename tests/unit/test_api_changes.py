@@ -61,7 +61,7 @@ def test_no_other_address_is_given_back(cloud: Cloud, text: str, message: str) -
 
 def test_a_server_has_one_floating_ip() -> None:
     assert changes._without_floating_ip(SPEC, Record(), "web") == "web"
-    with pytest.raises(Refused, match="has the floating IP 172.16.20.103 already"):
+    with pytest.raises(Refused, match="has the floating IP"):
         changes._without_floating_ip(SPEC, Record().float("web", A103), "web")
 
 
