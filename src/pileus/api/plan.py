@@ -11,13 +11,17 @@ from pileus.model.status import PlanResult
 from pileus.model.underlay import Node
 from pileus.openstack import observe
 from pileus.openstack import plan as plan_openstack
+from pileus.plan.capacity import require_capacity
 from pileus.plan.underlay import plan_underlay
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace
 
 
 def plan(spec: Spec, workspace: Workspace) -> PlanResult:
-    """The changes that `up` would make, in order. Nothing is changed, on disk neither."""
+    """The changes that `up` would make, in order. Nothing is changed, on disk neither.
+
+    Raises Refused where `up` would: for what cannot be changed, and where a limit is in the way.
+    """
     cloud = Cloud(spec, workspace)
     aws = environment.find_aws(cloud)
     if aws is None:
@@ -29,6 +33,8 @@ def plan(spec: Spec, workspace: Workspace) -> PlanResult:
     target = environment.wanted(cloud, aws, want)
     seen = aws.observe(spec.cloud)
     changes = tuple(str(step) for step in plan_underlay(target, seen))
+    if changes:
+        require_capacity(target, seen, aws.limits(target.instance_type))
     if seen.node is None:
         return PlanResult((*changes, *_REST))
     return PlanResult((*changes, *_inside(cloud, seen.node, want)))
