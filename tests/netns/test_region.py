@@ -14,6 +14,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from pileus.underlay.aws.quotas import raise_quota
 from pileus.vpc import control
 from pileus.vpc.control import RunningRegion
 from pileus.vpc.internet import RESOLVER, WEB
+from pileus.vpc.metadata import CANARY
 from pileus.vpc.wire.names import device as device_of
 from pileus.vpc.wire.names import internet_namespace, machine_namespace, vpc_namespace
 
@@ -180,7 +182,7 @@ def test_what_the_api_makes_is_on_the_wire_and_goes_with_it(neighbour: RunningRe
     assert device_of(eni) in netns.links(inside)
     assert "eth0" in netns.links(machine_namespace(OTHER, machine))
     assert f"172.16.20.101 dev {device_of(eni)}" in routes(inside)
-    assert "default via 100.64.0.1 dev igw table 1000" in routes(inside)
+    assert "default via 169.254.0.1 dev igw table 1000" in routes(inside)
     (nic,) = control.counters(OTHER)
     assert (nic.nic.eni, nic.nic.instance, nic.nic.device) == (eni, machine, "eth0")
 
@@ -241,8 +243,13 @@ def test_metadata_lags_and_stays_away_as_told_and_counts_who_asked(
     control.set_fault(OTHER, "metadata-away", "off")
     assert ask_metadata(inside, "mac") == str(nic.mac)
 
+    profile = {"Name": "node"}
+    ec2.associate_iam_instance_profile(InstanceId=machine, IamInstanceProfile=profile)
+    canary = ask_metadata(inside, "iam/security-credentials/node")
+    assert json.loads(canary)["AccessKeyId"].startswith(CANARY)
+
     (report,) = [one for one in control.counters(OTHER) if one.nic.eni == eni]
-    assert report.metadata_requests == {"token": 5, "meta-data": 4}
+    assert report.metadata_requests == {"token": 6, "meta-data": 4, "credentials": 1}
     terminate(ec2, machine)
 
 
@@ -261,6 +268,8 @@ def ask_metadata(namespace: str, path: str) -> str:
 def test_a_quota_is_raised_by_the_call_that_asks_aws(neighbour: RunningRegion) -> None:
     here = AwsEndpoint("us-east-1", neighbour.url, neighbour.check_ip_url, ("simulated",) * 2)
     ec2 = connect(neighbour)
+    for left in ec2.describe_addresses()["Addresses"]:
+        ec2.release_address(AllocationId=left["AllocationId"])
     allocations = [ec2.allocate_address()["AllocationId"] for _ in range(5)]
     with pytest.raises(ClientError, match="AddressLimitExceeded"):
         ec2.allocate_address()
@@ -336,6 +345,18 @@ def test_removal_leaves_nothing_of_a_region_that_was_killed(scratch: Path) -> No
     control.remove(NAME)
     assert left_behind(NAME, scratch) == {}
     assert process.wait_for_exit(stray, timeout=0)
+
+
+def test_regions_that_start_at_the_same_instant_share_no_pool(scratch: Path) -> None:
+    names = [f"{NAME}-{number}" for number in (3, 4)]
+    try:
+        with ThreadPoolExecutor() as at_once:
+            list(at_once.map(lambda name: start(scratch, name), names))
+        pools = {pool_of(name) for name in names}
+        assert len(pools) == len(names)
+    finally:
+        for name in names:
+            control.remove(name)
 
 
 def test_a_second_start_clears_away_a_dead_region(scratch: Path) -> None:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.netns
 
 REGION = f"d{os.getpid()}"
 VPC = "vpc-1"
-UPLINK = Uplink(IPv4Network("100.64.0.0/30"), "igw-test")
+UPLINK = Uplink(IPv4Network("169.254.0.0/30"), "igw-test")
 ANYWHERE = frozenset({IPv4Network("0.0.0.0/0")})
 SUBNETS = {
     "subnet-m": Subnet("subnet-m", VPC, IPv4Network("172.16.10.0/24")),

@@ -135,6 +135,10 @@ DENIED = {
         ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "172.16.10.77")),
         Code.NO_SUCH_ADDRESS,
     ),
+    "the far end of the gateway's link": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "169.254.0.1")),
+        Code.LINK_LOCAL,
+    ),
     "too short for IPv4": (
         ethernet(ALICE.mac, ROUTER, 0x0800, b"\x45" + b"\0" * 9),
         Code.NOT_CARRIED,

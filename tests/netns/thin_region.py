@@ -35,7 +35,7 @@ REGION = f"t{os.getpid()}"
 VPC = "vpc-1"
 ANYWHERE = frozenset({IPv4Network("0.0.0.0/0")})
 ALL = Permission("-1", None, ANYWHERE)
-UPLINK = Uplink(IPv4Network("100.64.0.0/30"), "igw-test")
+UPLINK = Uplink(IPv4Network("169.254.0.0/30"), "igw-test")
 FOREIGN_MAC = Mac("02:00:00:00:00:99")
 PUBLIC = IPv4Address("198.51.100.10")
 

@@ -73,7 +73,7 @@ def test_launch_makes_an_interface_of_its_own_and_termination_removes_it(region:
         ("InvalidKeyPair.NotFound", {"KeyName": "nobody"}),
         ("InvalidParameterValue", {"InstanceType": "m5.tiny"}),
         ("InvalidParameterValue", {"MinCount": 2, "MaxCount": 1}),
-        ("UnsupportedOperation", {"IamInstanceProfile": {"Name": "admin"}}),
+        ("UnsupportedOperation", {"LaunchTemplate": {"LaunchTemplateName": "mine"}}),
         ("VPCIdNotSpecified", {}),
     ],
 )

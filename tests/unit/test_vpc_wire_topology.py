@@ -25,8 +25,8 @@ from pileus.vpc.state import RegionState, Vpc
 from pileus.vpc.wire.names import belongs, device, router_mac
 from pileus.vpc.wire.topology import Uplink, nic_links, vpc_config
 
-UPLINK = Uplink(IPv4Network("100.64.0.0/30"), "igw-test")
-GATEWAY = IPv4Address("100.64.0.1")
+UPLINK = Uplink(IPv4Network("169.254.0.0/30"), "igw-test")
+GATEWAY = IPv4Address("169.254.0.1")
 ETH0, ETH1 = device(MANAGEMENT_NIC), device(PROVIDER_NIC)
 FIRST, SECOND, MAIN = 1000, 1001, 254
 """Tables of the subnets, in the order of their ids, and of the VPC's own addresses."""
@@ -63,7 +63,7 @@ def test_the_vpc_is_router_of_each_subnet_resolver_and_metadata_service() -> Non
         (ETH1, IPv4Interface("172.16.20.1/32")),
         ("lo", IPv4Interface("172.16.0.2/32")),
         ("lo", IPv4Interface("169.254.169.254/32")),
-        ("igw", IPv4Interface("100.64.0.2/30")),
+        ("igw", IPv4Interface("169.254.0.2/30")),
     }
 
 

@@ -60,34 +60,36 @@ def start(
     `images` maps machine images to their root directories; `wrong` are faults to begin with.
     Raises Fault when it does not start.
     """
-    remove(name)
-    where = places(name)
-    if wrong is not None:
-        faults.write(where.faults, wrong)
-    files.write_json(
-        where.settings,
-        {
-            "name": name,
-            "api_region": api_region,
-            "port": 0,
-            "pool": str(choose_pool(host_networks())),
-            "device": host_device(name),
-            "images": {image: str(root) for image, root in images.items()},
-            "elastic_quota": 5,
-        },
-    )
-    daemon = process.spawn(
-        [sys.executable, "-m", "pileus.vpc.daemon", str(where.settings), str(where.disks)],
-        log=where.log,
-    )
-    files.write_json(where.runtime / "process.json", vars(daemon))
-    return clock.poll(
-        lambda: _started(name, daemon),
-        what=f"the simulated region {name} did not start",
-        hint=f"see {where.log}",
-        timeout=START_SECONDS,
-        interval=0.05,
-    )
+    # The choice of the pool holds once the host has a route to it.
+    with files.lock(places(name).runtime.parent / "start.lock", what="a region's start", wait=True):
+        remove(name)
+        where = places(name)
+        if wrong is not None:
+            faults.write(where.faults, wrong)
+        files.write_json(
+            where.settings,
+            {
+                "name": name,
+                "api_region": api_region,
+                "port": 0,
+                "pool": str(choose_pool(host_networks())),
+                "device": host_device(name),
+                "images": {image: str(root) for image, root in images.items()},
+                "elastic_quota": 5,
+            },
+        )
+        daemon = process.spawn(
+            [sys.executable, "-m", "pileus.vpc.daemon", str(where.settings), str(where.disks)],
+            log=where.log,
+        )
+        files.write_json(where.runtime / "process.json", vars(daemon))
+        return clock.poll(
+            lambda: _started(name, daemon),
+            what=f"the simulated region {name} did not start",
+            hint=f"see {where.log}",
+            timeout=START_SECONDS,
+            interval=0.05,
+        )
 
 
 def _started(name: str, daemon: ProcessId) -> RunningRegion | None:

@@ -37,9 +37,9 @@ NAMES: Mapping[str, IPv4Address] = {
     "example.com": WEB,
 }
 
-POOLS = tuple(
-    IPv4Network(text)
-    for text in ("198.51.100.0/24", "198.19.255.0/24", "192.0.2.0/24", "203.0.113.0/24")
+POOLS = (
+    *map(IPv4Network, ("198.51.100.0/24", "198.19.255.0/24", "192.0.2.0/24", "203.0.113.0/24")),
+    *IPv4Network("198.19.0.0/17").subnets(new_prefix=24),
 )
 """Candidates for Elastic IPs: ranges for documentation and benchmarks (RFC 5737, RFC 2544)."""
 
@@ -75,7 +75,7 @@ def choose_pool(in_use: Iterable[IPv4Network]) -> IPv4Network:
             return pool
     raise Refused(
         "every range for simulated Elastic IPs is in use on this host",
-        hint="free one of " + ", ".join(map(str, POOLS)) + " (see `ip route`)",
+        hint="free one of " + ", ".join(map(str, POOLS[:4])) + " (see `ip route`)",
     )
 
 

@@ -27,8 +27,9 @@ from pileus.vpc.wire.reconcile import cut_flows, reconcile_vpc, remove_vpc, unpl
 from pileus.vpc.wire.report import PluggedNic, plugged
 from pileus.vpc.wire.topology import Uplink
 
-_UPLINKS = IPv4Network("100.64.0.0/16")
-"""Links between VPCs and the internet; seen only inside the namespaces (RFC 6598)."""
+_UPLINKS = IPv4Network("169.254.0.0/17")
+"""Links between VPCs and the internet. No VPC can have these addresses, and no machine reach them:
+the wire lets nothing through to link-local ones but metadata."""
 
 
 class Region:
