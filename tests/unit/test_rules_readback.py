@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+from uplink_frames import INNER, MAIL, NIC, OTHER, REGISTERED
 
 from pileus.model.addresses import Mac
 from pileus.model.errors import Fault
@@ -19,6 +21,7 @@ from pileus.rules.ruleset import (
     Count,
     Dispatch,
     Drop,
+    Dynamic,
     Field,
     Goto,
     Hook,
@@ -33,6 +36,7 @@ from pileus.rules.ruleset import (
     Table,
     TranslateDestination,
 )
+from pileus.uplink import pipeline
 
 DATA = Path(__file__).parent.parent / "data" / "nft"
 VERSIONS = ("1.0.6", "1.1.3")
@@ -142,6 +146,37 @@ def test_only_the_newer_nft_tells_the_device() -> None:
         if (hook := parse((DATA / f"netdev-{version}.json").read_text()).hooks["from_eni1"])
     ]
     assert devices == [None, "eni1"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_rules_have_learned_is_read_and_forgotten_with_its_address(version: str) -> None:
+    """The listings are of the uplink's pipeline, after two inner hosts have spoken."""
+    found = parse((DATA / f"learned-{version}.json").read_text())
+    assert found.maps["inner"] == {"172.16.20.101": str(INNER), "172.16.20.102": str(OTHER)}
+    assert found.sets["speaking"] == {"172.16.20.101", "172.16.20.102"}
+    assert f"172.16.20.102 . {OTHER}" in found.sets["claims"]
+    everything = replace(pipeline.table(NIC, REGISTERED), chains=())
+    assert difference(everything, found) == []
+    fewer = replace(pipeline.table(NIC, REGISTERED - {MAIL}), chains=())
+    assert difference(fewer, found) == [
+        "delete element netdev pileus_eth1 registered { 172.16.20.102 }",
+        f"delete element netdev pileus_eth1 claims {{ 172.16.20.102 . {OTHER} }}",
+        "delete element netdev pileus_eth1 speaking { 172.16.20.102 }",
+        "delete element netdev pileus_eth1 inner { 172.16.20.102 }",
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_set_that_is_declared_otherwise_makes_the_table_anew(version: str) -> None:
+    found = parse((DATA / f"learned-{version}.json").read_text())
+    wanted = replace(pipeline.table(NIC, REGISTERED), chains=())
+    for index, named in enumerate(wanted.sets):
+        other = replace(named, dynamic=Dynamic(7, 7)) if named.dynamic else None
+        other = other or replace(named, interval=True)
+        sets = (*wanted.sets[:index], other, *wanted.sets[index + 1 :])
+        commands = difference(replace(wanted, sets=sets), found)
+        assert commands[0] == "delete table netdev pileus_eth1"
+        assert commands[1:] == difference(replace(wanted, sets=sets), None)
 
 
 def listing(*objects: dict[str, object]) -> str:
