@@ -32,12 +32,12 @@ from bench_figures import (
     interleaved,
     table,
 )
-from bench_uplink_paths import ADDRESS, GATEWAY, NIC, SUBNET, Path
+from bench_uplink_paths import ADDRESS, GATEWAY, SUBNET, Path
 from bench_uplink_traffic import Load, answered_after, load, receiving, round_trip
 
 from pileus.model.errors import PileusError
 from pileus.rules import apply as rules
-from pileus.system import files, netns, process
+from pileus.system import files, process
 
 PAIRS, QUICK_PAIRS = 30, 3
 SOME, MANY = 10, 1000
@@ -95,19 +95,19 @@ class Bench:
 
     def _putting_in_place(self) -> Iterator[Figure]:
         _say("putting addresses in place")
-        where = Path("rules").make("node")
-        netns.batch(where, [f"link add {NIC.device} type veth peer name other"])
-        whole, one_more, wanted = [], [], paths.pipeline_of(MANY)
-        known = None
+        path, wanted = paths.translated("grown", MANY), paths.pipeline_of(MANY)
+        whole, one_more = [], []
         for _ in range(self.count):
-            rules.remove(wanted.family, wanted.name, namespace=where)
+            rules.remove(wanted.family, wanted.name, namespace=path.node)
             began = time.perf_counter()
-            known = paths.as_the_agent(where, wanted, None)
+            paths.as_the_agent(path, wanted, None)
             whole.append(time.perf_counter() - began)
+        paths.speak(path, MANY)
+        known = paths.as_the_agent(path, wanted, None)
         for number in range(self.count):
             wanted = paths.pipeline_of(MANY + number + 1)
             began = time.perf_counter()
-            known = paths.as_the_agent(where, wanted, known)
+            known = paths.as_the_agent(path, wanted, known)
             one_more.append(time.perf_counter() - began)
         yield Figure(
             f"putting {MANY} addresses in place", SECONDS, tuple(whole), Bar("at most", 0.5)

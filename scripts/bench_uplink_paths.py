@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from pileus.model.addresses import Mac
+from pileus.model.errors import Fault
 from pileus.model.uplink import UplinkNic, resolver_mac
 from pileus.rules import apply as rules
 from pileus.rules.ruleset import Table
@@ -164,8 +165,13 @@ def translated(name: str, count: int, *, cut: bool = False) -> Path:
     _router(path, ADDRESS, GATEWAY, IPv4Network((ADDRESS, SUBNET.prefixlen), strict=False))
     path.batch("cloud", *(_knows(ADDRESS + number, NIC_MAC) for number in range(2)))
     _resolver(path)
-    rules.apply(pipeline_of(count), namespace=path.node)
+    wanted = pipeline_of(count)
+    rules.apply(wanted, namespace=path.node)
+    path.run("host", "ping", "-q", "-c", "1", "-w", "5", str(GATEWAY))
     speak(path, count)
+    found = rules.read(wanted.family, wanted.name, namespace=path.node)
+    if not found or set(pipeline.learned(found)) != addresses(count) - {ADDRESS + 1}:
+        raise Fault("the pipeline has not learned who spoke", hint="see the tests of the pipeline")
     if cut:
         _cut(path)
     return path
@@ -265,6 +271,8 @@ def _router(path: Path, outer: IPv4Address, gateway: IPv4Address, subnet: IPv4Ne
         f"route add default via {INSIDE}",
     )
     path.run("router", "nft", "-f", "-", stdin=_FLOATING.format(outer=outer, host=HOST))
+    # A port forwards a moment after its other end is up.
+    path.run("router", "ping", "-q", "-i", "0.01", "-c", "1", "-w", "5", str(gateway))
 
 
 def gateway_commands(
@@ -288,7 +296,7 @@ def _resolver(path: Path) -> None:
 
 
 def _knows(address: IPv4Address, owner: Mac) -> str:
-    return f"neigh add {address} lladdr {owner} dev cloud0 nud permanent"
+    return f"neigh replace {address} lladdr {owner} dev cloud0 nud permanent"
 
 
 def _cut(path: Path) -> None:
@@ -297,7 +305,7 @@ def _cut(path: Path) -> None:
         path.run(role, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off")
 
 
-def as_the_agent(namespace: str, table: Table, known: rules.Applied | None) -> rules.Applied:
-    """Apply rules as a process does that is in the namespace itself."""
+def as_the_agent(path: Path, table: Table, known: rules.Applied | None) -> rules.Applied:
+    """Apply rules as a process does that is on the node itself."""
     before = known.kernel if known else None
-    return kernel.inside(namespace, lambda: rules.apply(table, known=before))
+    return kernel.inside(path.node, lambda: rules.apply(table, known=before))
