@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -17,12 +20,17 @@ from pileus.model.addresses import Mac, Socket
 from pileus.model.publishing import Published
 from pileus.system import process
 from pileus.uplink import on_node
+from pileus.uplink.config import published_document
 
 pytestmark = pytest.mark.netns
 
 INNER = Mac("fa:16:3e:00:00:01")
 SSH = Published("tcp", Socket(ADDRESS, 522), Socket(ADDRESS, 22))
 WEB = Published("tcp", Socket(ADDRESS, 8080), Socket(ADDRESS, 80))
+
+
+ONE_DATAPATH = pytest.mark.parametrize("bare", ["netdev"], indirect=True)
+"""For what does not depend on where Open vSwitch runs."""
 
 
 @pytest.fixture(params=["netdev", "system"])
@@ -39,12 +47,6 @@ def node(bare: Node) -> Node:
     uplink_node.connect(bare)
     bare.router(ADDRESS, mac=str(INNER))
     return bare
-
-
-def only_netdev(node: Node) -> None:
-    """What does not depend on the datapath is tried with one."""
-    if node.datapath != "netdev":
-        pytest.skip("the same with any datapath")
 
 
 # Before anything can send
@@ -68,8 +70,8 @@ def test_preparing_again_changes_nothing(node: Node) -> None:
     assert node.agent("prepare").stderr == ""
 
 
+@ONE_DATAPATH
 def test_what_is_half_there_is_completed(node: Node) -> None:
-    only_netdev(node)
     for damage in (
         ["ip", "link", "delete", "uplink0-in"],
         ["ip", "link", "delete", "uplink0-rs"],
@@ -101,6 +103,7 @@ def break_nft(node: Node, hook: str, why: str) -> None:
     node(["sh", "-c", "mount --bind /run/broken $(command -v nft)"])
 
 
+@ONE_DATAPATH
 @pytest.mark.parametrize(
     ("hook", "why", "told"),
     [
@@ -111,7 +114,6 @@ def break_nft(node: Node, hook: str, why: str) -> None:
 def test_without_its_rules_a_nic_is_down_and_the_reason_told(
     bare: Node, hook: str, why: str, told: str
 ) -> None:
-    only_netdev(bare)
     bare.do("ip link set eth1 up")
     break_nft(bare, hook, why)
     done = bare.agent("prepare", check=False)
@@ -177,8 +179,8 @@ def test_without_the_agent_they_stay_away_and_then_nothing_passes(node: Node) ->
     assert node.foreign() == 0, "the belt holds"
 
 
+@ONE_DATAPATH
 def test_what_keeps_the_node_itself_off_the_bridge_is_back_too(node: Node) -> None:
-    only_netdev(node)
     node.start()
     node(["nft", "delete", "table", "netdev", "pileus_uplink0"])
     listed = ["nft", "list", "table", "netdev", "pileus_uplink0"]
@@ -269,8 +271,8 @@ def test_an_address_that_is_registered_is_in_force_soon_and_one_that_is_not_is_d
     assert node.ping(ADDRESS) == 1
 
 
+@ONE_DATAPATH
 def test_while_metadata_is_away_everything_stays(node: Node) -> None:
-    only_netdev(node)
     node.metadata.answer = f"{ADDRESS}\n{SECOND}"
     started = node.start()
     eventually(lambda: node.status().nics[0].registered == (ADDRESS, SECOND), "both are known")
@@ -294,8 +296,8 @@ def asked(node: Node, times: int) -> bool:
     return node.metadata.asked >= times
 
 
+@ONE_DATAPATH
 def test_a_token_that_expired_is_renewed(node: Node) -> None:
-    only_netdev(node)
     node.start()
     eventually(lambda: node.metadata.asked > 0, "asked")
     node.metadata.token, node.metadata.answer = "second", f"{ADDRESS}\n{SECOND}"
@@ -306,8 +308,8 @@ def test_a_token_that_expired_is_renewed(node: Node) -> None:
 # Whatever instant it is killed at
 
 
+@ONE_DATAPATH
 def test_killed_at_any_instant_the_next_start_makes_it_right(node: Node) -> None:
-    only_netdev(node)
     node.publish(SSH)
     address = str(ADDRESS)
     pings = process.spawn(
@@ -332,19 +334,48 @@ def test_killed_at_any_instant_the_next_start_makes_it_right(node: Node) -> None
     assert node.foreign() == 0
 
 
+@ONE_DATAPATH
 def test_one_daemon_at_a_time(node: Node) -> None:
-    only_netdev(node)
     node.start()
     refused = node.agent("run", check=False)
     assert refused.code == 1
     assert "is held by" in refused.stderr
 
 
+@ONE_DATAPATH
+def test_connections_of_a_port_are_cut_by_the_next_start_if_need_be(node: Node) -> None:
+    """Killed after the port was closed, and before its connections were."""
+    node.publish(WEB)
+    node.agent("sync")
+    serve = "import http.server as h; h.test(h.BaseHTTPRequestHandler, port=80, bind='0.0.0.0')"
+    node.spawn("ip", "netns", "exec", f"qrouter-{ROUTER}", sys.executable, "-c", serve)
+    call = ["ip", "netns", "exec", node.cloud, sys.executable, "-c", CALL]
+    eventually(lambda: process.run(call, check=False).code == 0, "the port is open")
+    assert flows(node)
+    node.publish()
+    node.inside(f"qrouter-{ROUTER}", "nft", "delete", "table", "ip", "pileus_publish")
+    closing = {"registered": {}, "closing": published_document({ROUTER: frozenset({WEB})})}
+    node.put("/var/lib/pileus/uplink-state.json", json.dumps(closing))
+    node.agent("sync")
+    assert not flows(node)
+    assert json.loads(node(["cat", "/var/lib/pileus/uplink-state.json"]).stdout)["closing"] == {
+        "routers": {}
+    }
+
+
+CALL = f"import socket; socket.create_connection(('{ADDRESS}', 8080), timeout=0.5)"
+
+
+def flows(node: Node) -> str:
+    listed = ["conntrack", "-L", "-p", "tcp", "--orig-port-dst", "8080"]
+    return node.inside(f"qrouter-{ROUTER}", *listed).stdout
+
+
 # What it costs, and tells
 
 
+@ONE_DATAPATH
 def test_an_idle_daemon_costs_next_to_nothing(node: Node) -> None:
-    only_netdev(node)
     started = node.start()
     child = process.identify(started.pid)
     assert child
@@ -359,8 +390,20 @@ def seconds_used(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
+@ONE_DATAPATH
+def test_systemd_is_told_when_it_is_ready_and_that_it_lives(node: Node) -> None:
+    path = str(node.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        systemd.settimeout(SECONDS)
+        told = ["env", f"NOTIFY_SOCKET={path}"]
+        node.spawn(*told, sys.executable, "-IS", str(node.agent_file), "run")
+        assert systemd.recv(100) == b"READY=1"
+        assert systemd.recv(100) == b"WATCHDOG=1"
+
+
+@ONE_DATAPATH
 def test_metrics_are_served_on_loopback(node: Node) -> None:
-    only_netdev(node)
     node.start()
     assert node.ping(ADDRESS) == 1
     fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9479/metrics').read().decode())"

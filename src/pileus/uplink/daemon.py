@@ -10,14 +10,13 @@ import select
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import NoReturn
 
 from pileus.model.addresses import Mac
 from pileus.model.errors import PileusError
-from pileus.system import files, kernel
+from pileus.system import clock, files, kernel
 from pileus.system.notify import notify
 from pileus.uplink import control, events, keeper, pipeline, places, report
 from pileus.uplink.keeper import ALL, Doubt, Keeper, Outcome
@@ -26,6 +25,8 @@ from pileus.uplink.report import View
 
 READ_BACK = 30.0
 """Seconds after which everything is looked at, events or not."""
+_RETRY = 0.5
+"""Seconds until the first new attempt after one that failed; each waits twice as long."""
 _SETTLE = 0.01
 """Seconds: what happens to devices comes in bursts, and one pass answers them all."""
 _SIZE = 1 << 18
@@ -47,6 +48,7 @@ class Daemon:
         self._problems: tuple[str, ...] = ()
         self._disputed: dict[IPv4Address, float] = {}
         self._read_back = 0.0
+        self._retry = _RETRY
 
     def run(self) -> NoReturn:
         """Keep the uplink until the process is ended; what is in the kernel then stays."""
@@ -56,10 +58,10 @@ class Daemon:
         self._listener.start()
         notify("READY=1")
         while True:
-            left = self._read_back - time.monotonic()
+            left = self._read_back - clock.seconds()
             ready = dict(poll.poll(max(left, 0.0)))
             doubt = self._doubt(ready)
-            if time.monotonic() >= self._read_back:
+            if clock.seconds() >= self._read_back:
                 doubt = ALL
             if doubt is not None:
                 self._pass(doubt)
@@ -69,7 +71,7 @@ class Daemon:
 
     def view(self) -> View:
         """What only the daemon knows; safe to ask for from any thread."""
-        heard, now = self._listener.heard, time.monotonic()
+        heard, now = self._listener.heard, clock.seconds()
         return View(
             problems=(*self._problems, *filter(None, [self._metrics_problem])),
             restored=self._keeper.restored,
@@ -98,7 +100,7 @@ class Daemon:
         return None
 
     def _links_changed(self) -> bool:
-        time.sleep(_SETTLE)
+        clock.sleep(_SETTLE)
         macs = {str(mac) for mac in self._macs()}
         return any(
             not data
@@ -120,8 +122,6 @@ class Daemon:
         return bool(ours & set(kernel.changed_files(os.read(self._files, _SIZE))))
 
     def _pass(self, doubt: Doubt) -> Outcome:
-        if doubt == ALL:
-            self._read_back = time.monotonic() + READ_BACK
         try:
             outcome = self._keeper.sync(doubt, self._listener.heard.addresses)
             self._disputed = self._disputes() if doubt.rules else self._disputed
@@ -129,13 +129,25 @@ class Daemon:
             outcome = Outcome((), (keeper.told(error),))
         for text in (*outcome.changed, *sorted(set(outcome.problems) - set(self._problems))):
             print(text, flush=True)
-        self._problems = outcome.problems
+        # Only a pass that looked at everything knows that something is mended.
+        before = () if doubt == ALL else self._problems
+        self._problems = tuple(dict.fromkeys((*before, *outcome.problems)))
+        self._plan_next(doubt)
         return outcome
+
+    def _plan_next(self, doubt: Doubt) -> None:
+        """What failed is tried again soon, and then less and less often."""
+        if self._problems:
+            self._read_back = clock.seconds() + self._retry
+            self._retry = min(2 * self._retry, READ_BACK)
+        elif doubt == ALL:
+            self._read_back = clock.seconds() + READ_BACK
+            self._retry = _RETRY
 
     def _disputes(self) -> dict[IPv4Address, float]:
         claimed = [pipeline.claimed_twice(table) for table in self._keeper.pipelines()]
         addresses = frozenset(address for some in claimed for address in some)
-        return report.disputes(self._disputed, addresses, time.monotonic())
+        return report.disputes(self._disputed, addresses, clock.seconds())
 
     def _answer(self) -> None:
         with contextlib.suppress(OSError), control.accept(self._control) as caller:

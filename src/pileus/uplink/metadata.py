@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import http.client
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pileus.model.addresses import METADATA_SERVICE, Mac
 from pileus.model.errors import Fault
+from pileus.system import clock
 from pileus.uplink.registered import Addresses, addresses
 
 INTERVAL = 2.0
@@ -108,7 +108,7 @@ def ask(metadata: Metadata, macs: Iterable[Mac], before: Heard) -> Heard:
             why = error.message
     if not why:
         return Heard(found)
-    return Heard(found, before.away_since or time.monotonic(), why)
+    return Heard(found, before.away_since or clock.seconds(), why)
 
 
 class Listener(threading.Thread):
