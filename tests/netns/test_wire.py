@@ -7,6 +7,7 @@ exactly its own counter rises, by the number of frames sent.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -30,11 +31,16 @@ from thin_region import (
 
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
+from pileus.system import netns
 from pileus.vpc.internet import CLIENT, RESOLVER, WEB
+from pileus.vpc.state import Eni
 from pileus.vpc.wire.frames import owners
+from pileus.vpc.wire.names import machine_namespace
 from pileus.vpc.wire.report import plugged
 
 pytestmark = pytest.mark.netns
+
+UDP = 17
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +172,37 @@ def test_the_vpc_answers_arp_with_the_neighbours_own_mac_and_its_routers(region:
     table = region.run(ALICE, "ip", "neigh").stdout
     assert f"172.16.10.12 dev eth0 lladdr {BOB.mac}" in table
     assert f"172.16.10.1 dev eth0 lladdr {ROUTER}" in table
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"), [(1, 1), (2, 2), (64, 64), (65, 65), (128, 128), (254, 254), (255, 254)]
+)
+def test_the_vpc_takes_nothing_off_a_packets_ttl(region: Region, sent: int, seen: int) -> None:
+    state = region.state
+    nic = replace(BOB, groups=("sg-web",))
+    opened = replace(STATE.groups["sg-web"], ingress=(ALL,))
+    groups = {**state.groups, "sg-web": opened}
+    region.become(replace(state, enis={**state.enis, BOB.id: nic}, groups=groups))
+    with tap(region, BOB) as arriving:
+        datagram = struct.pack("!4H", 9, 9, 8, 0)
+        packet = ipv4("172.16.10.11", "172.16.10.12", UDP, datagram, ttl=sent)
+        region.send(ALICE, ethernet(ALICE.mac, ROUTER, 0x0800, packet))
+        while (frame := arriving.recv(2000))[14 + 9] != UDP:
+            pass  # something that the machine itself had to say
+    assert frame[14 + 8] == seen
+    region.become(state)
+
+
+def tap(region: Region, nic: Eni) -> socket.socket:
+    """A socket that sees all frames at a machine's NIC."""
+
+    def make() -> socket.socket:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        made.bind(("eth0", 0x0800))
+        made.settimeout(2)
+        return made
+
+    return netns.run_inside(machine_namespace(REGION, nic.instance or ""), make)
 
 
 def test_security_groups_are_stateful_and_name_the_side_that_dropped(region: Region) -> None:

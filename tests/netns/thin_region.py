@@ -150,10 +150,16 @@ def ethernet(source: Mac, destination: Mac, kind: int, payload: bytes) -> bytes:
     return destination.packed + source.packed + struct.pack("!H", kind) + payload
 
 
-def ipv4(source: str, destination: str, protocol: int = 17, payload: bytes = b"\0" * 8) -> bytes:
+def ipv4(
+    source: str,
+    destination: str,
+    protocol: int = 17,
+    payload: bytes = b"\0" * 8,
+    ttl: int = 64,
+) -> bytes:
     header = struct.pack(
         "!BBHHHBBH4s4s",
-        0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0,
+        0x45, 0, 20 + len(payload), 1, 0, ttl, protocol, 0,
         IPv4Address(source).packed, IPv4Address(destination).packed,
     )  # fmt: skip
     total = sum(struct.unpack("!10H", header))

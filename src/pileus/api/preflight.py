@@ -14,6 +14,7 @@ PROGRAMS = (
     "ip",
     "nft",
     "ethtool",
+    "conntrack",
     "dnsmasq",
     "mmdebstrap",
     "systemd-nspawn",

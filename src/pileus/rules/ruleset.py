@@ -38,6 +38,7 @@ class Field(str, Enum):
     IP_SOURCE = "ip saddr"
     IP_DESTINATION = "ip daddr"
     IP_PROTOCOL = "ip protocol"
+    IP_TTL = "ip ttl"
     IP_FRAGMENT = "ip frag-off & 0x1fff"
     """Where in its packet a fragment's data belong, in units of 8 bytes."""
     L4_PROTOCOL = "meta l4proto"

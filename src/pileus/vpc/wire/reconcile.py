@@ -7,6 +7,7 @@ from pileus.system import conntrack, netns, process
 from pileus.vpc.state import RegionState
 from pileus.vpc.wire.flows import taken_away
 from pileus.vpc.wire.frames import frames_table
+from pileus.vpc.wire.hops import hops_table
 from pileus.vpc.wire.names import (
     GATEWAY,
     NOWHERE,
@@ -85,6 +86,7 @@ def _ensure_vpc(region: str, namespace: str, uplink: Uplink) -> None:
     if NOWHERE not in present:
         netns.batch(namespace, [f"link add {NOWHERE} type bridge", f"link set {NOWHERE} up"])
     if GATEWAY not in present:
+        rules.apply(hops_table(), namespace=namespace)
         internet = internet_namespace(region)
         end = uplink.internet_device
         netns.batch(
