@@ -21,6 +21,7 @@ from pileus.model.publishing import Published
 from pileus.system import process
 from pileus.uplink import on_node
 from pileus.uplink.config import published_document
+from pileus.uplink.wiring import bridge_mac
 
 pytestmark = pytest.mark.netns
 
@@ -145,6 +146,65 @@ def test_an_address_that_nobody_has_is_not_answered_and_disturbs_nobody(node: No
     assert node.counter("UPLINK_RESOLVED") >= 1
     assert node.ping(ADDRESS) == 1
     assert node.foreign() == 0
+
+
+# The way between the NIC and Open vSwitch in userspace
+
+SERVE = """
+import socket
+listener = socket.create_server(("172.16.20.1", 9000))
+while True:
+    connection, _ = listener.accept()
+    data = connection.makefile("rb").read(3_000_000)
+    connection.sendall(data)
+    connection.close()
+"""
+SEND = """
+import socket
+connection = socket.create_connection(("172.16.20.1", 9000), timeout=5)
+connection.sendall(bytes(3_000_000))
+print(len(connection.makefile("rb").read()))
+"""
+
+
+def test_streams_pass_whole_both_ways(node: Node) -> None:
+    """Frames with an unfinished checksum, as offloads leave them, would be dropped."""
+    node.running.append(
+        process.spawn(
+            ["ip", "netns", "exec", node.cloud, sys.executable, "-c", SERVE],
+            log=node.directory / "serve.log",
+        )
+    )
+    send = [sys.executable, "-c", SEND]
+    router = f"qrouter-{ROUTER}"
+    done = eventually(lambda: node.inside(router, *send, check=False).stdout, "it is served")
+    assert done == "3000000\n"
+
+
+@ONE_DATAPATH
+def test_nothing_behind_the_nic_reaches_the_nodes_own_stack(node: Node) -> None:
+    """A router that sends to the kernel bridge's own MAC what is for the node itself."""
+    gateway, router = f"qg-{ROUTER[:8]}", f"qrouter-{ROUTER}"
+    node.do(
+        f"ip -n {router} neigh add 172.16.20.77 lladdr {bridge_mac(NIC)} dev {gateway}",
+        f"ip -n {router} route add 172.16.10.101 via 172.16.20.77",
+    )
+    ping = ["ping", "-c", "3", "-i", "0.05", "-W", "0.2", "172.16.10.101"]
+    before = echoes(node)
+    node.inside(router, *ping, check=False)
+    assert echoes(node) == before
+    counter = ["nft", "list", "counter", "netdev", "pileus_uplink0", "bridge_to_host"]
+    assert int(node(counter).stdout.partition("packets ")[2].split()[0]) >= 3
+    node(["nft", "delete", "table", "netdev", "pileus_uplink0"])
+    node.inside(router, *ping, check=False)
+    assert echoes(node) == before + 3, "it is that table that kept them off"
+
+
+def echoes(node: Node) -> int:
+    """ICMP echo requests that the node's own stack has received."""
+    lines = node(["cat", "/proc/net/snmp"]).stdout.splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Icmp:"))
+    return int(values[names.index("InEchos")])
 
 
 # What stays
