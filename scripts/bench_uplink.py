@@ -33,7 +33,7 @@ from bench_figures import (
     table,
 )
 from bench_uplink_paths import ADDRESS, GATEWAY, SUBNET, Path
-from bench_uplink_traffic import Load, answered_after, load, receiving, round_trip
+from bench_uplink_traffic import Load, answered_after, echoing, load, receiving, round_trip
 
 from pileus.model.errors import PileusError
 from pileus.rules import apply as rules
@@ -70,6 +70,7 @@ class Bench:
             yield self._ratio(sender, "mac-nat / bridged, no offloads", nat_cut, plain_cut, 0.90)
             yield self._ratio(sender, "mac-nat / MASQUERADE + DNAT", nat, others, 1.0)
             yield self._ratio(sender, f"{MANY} addresses / {SOME}", many, nat, 0.97)
+        with echoing([nat, plain]):
             yield self._added("round trip added by mac-nat", nat, plain, 25e-6)
 
     def _ratio(self, sender: Load, name: str, path: Path, other: Path, limit: float) -> Figure:

@@ -23,7 +23,7 @@ from pileus.model.uplink import UplinkNic, resolver_mac
 from pileus.rules import apply as rules
 from pileus.rules.ruleset import Table
 from pileus.system import kernel, netns, process
-from pileus.uplink import pipeline
+from pileus.uplink import nodewiring, pipeline
 
 PREFIX = "bench-uplink-"
 SUBNET = IPv4Network("172.16.16.0/20")
@@ -167,6 +167,7 @@ def translated(name: str, count: int, *, cut: bool = False) -> Path:
     _resolver(path)
     wanted = pipeline_of(count)
     rules.apply(wanted, namespace=path.node)
+    kernel.inside(path.node, lambda: nodewiring.fasten(NIC.device, NIC.mac))
     path.run("host", "ping", "-q", "-c", "1", "-w", "5", str(GATEWAY))
     speak(path, count)
     found = rules.read(wanted.family, wanted.name, namespace=path.node)

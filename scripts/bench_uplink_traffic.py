@@ -1,6 +1,6 @@
 """Traffic to measure by: TCP, a datagram to and fro, and the first ping that is answered.
 
-What receives and echoes is a process of its own on another processor, for all paths the same one.
+What receives or echoes is a process of its own, on a processor that is the same for all paths.
 """
 
 from __future__ import annotations
@@ -37,59 +37,73 @@ _ICMP_TYPE = 20
 
 @contextmanager
 def receiving(paths: Sequence[Path]) -> Iterator[None]:
-    """Somebody receives at both ends of the paths, and we stay on one processor meanwhile."""
+    """Somebody takes TCP at both ends of the paths, on another processor than we are."""
+    ends = [namespace for path in paths for namespace in (path.cloud, path.host)]
+    sockets = [netns.run_inside(namespace, _listening) for namespace in ends]
+    with _serving(sockets, _drain, processor=-1):
+        yield
+
+
+@contextmanager
+def echoing(paths: Sequence[Path]) -> Iterator[None]:
+    """Somebody at the hosts sends datagrams back, on the same processor as we are.
+
+    So nobody has to be woken on another one, which takes longer than the way there and varies more.
+    """
+    sockets = [netns.run_inside(path.host, _echoing) for path in paths]
+    with _serving(sockets, _echo, processor=0):
+        yield
+
+
+@contextmanager
+def _serving(
+    sockets: Sequence[socket.socket], answer: Callable[[socket.socket], None], *, processor: int
+) -> Iterator[None]:
+    """Answer in a process of its own; `processor` counts those we may use, ours is the first."""
     processors = sorted(os.sched_getaffinity(0))
-    sockets = [made for path in paths for made in _ends(path)]
     read, write = os.pipe()
 
-    def receive() -> None:
+    def serve() -> None:
         os.close(write)
-        os.sched_setaffinity(0, {processors[-1]})
+        os.sched_setaffinity(0, {processors[processor]})
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _serve(sockets, until=read)
+        with selectors.DefaultSelector() as waiting:
+            everything: tuple[int | socket.socket, ...] = (read, *sockets)
+            for readable in everything:
+                waiting.register(readable, selectors.EVENT_READ)
+            _answer(waiting, answer)
 
-    receiver = get_context("fork").Process(target=receive)
-    receiver.start()
+    server = get_context("fork").Process(target=serve)
+    server.start()
     os.close(read)
     for made in sockets:
         made.close()
-    os.sched_setaffinity(0, {processors[0]})
+    os.sched_setaffinity(0, processors[:1])
     try:
         yield
     finally:
         os.close(write)
-        receiver.join()
+        server.join()
         os.sched_setaffinity(0, processors)
 
 
-def _ends(path: Path) -> Iterator[socket.socket]:
-    for namespace in (path.cloud, path.host):
-        yield netns.run_inside(namespace, lambda: socket.create_server(("", PORT)))
-    yield netns.run_inside(path.host, _echoing)
+def _answer(waiting: selectors.BaseSelector, answer: Callable[[socket.socket], None]) -> None:
+    """Until what is no socket, a pipe, has lost its other end."""
+    while True:
+        for key, _ in waiting.select():
+            if not isinstance(key.fileobj, socket.socket):
+                return
+            answer(key.fileobj)
+
+
+def _listening() -> socket.socket:
+    return socket.create_server(("", PORT))
 
 
 def _echoing() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind(("", PORT))
     return made
-
-
-def _serve(sockets: Sequence[socket.socket], until: int) -> None:
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(until, selectors.EVENT_READ, None)
-        for made in sockets:
-            stream = made.type == socket.SOCK_STREAM
-            waiting.register(made, selectors.EVENT_READ, (made, _drain if stream else _echo))
-        while all(_ready(key.data) for key, _ in waiting.select()):
-            pass
-
-
-def _ready(what: tuple[socket.socket, Callable[[socket.socket], None]] | None) -> bool:
-    if what is None:
-        return False
-    made, answer = what
-    answer(made)
-    return True
 
 
 def _drain(listener: socket.socket) -> None:
