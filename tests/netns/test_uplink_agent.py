@@ -343,13 +343,15 @@ def test_while_metadata_is_away_everything_stays(node: Node) -> None:
     node.start()
     assert node.status().nics[0].registered == (ADDRESS, SECOND), "a restart remembers"
     node.metadata.away = False
-    for answer in ("", f"{THIRD}", "<html>"):
+    for answer in ("", "<html>", str(THIRD)):
         node.metadata.answer = answer
         enough = node.metadata.asked + 2
         eventually(partial(asked, node, enough), "asked again")
         assert node.status().nics[0].registered == (ADDRESS, SECOND), answer
+    eventually(lambda: "not its primary" in "".join(node.status().problems), "and is told")
     node.metadata.answer = str(ADDRESS)
     eventually(lambda: node.status().nics[0].registered == (ADDRESS,), "fewer are fewer")
+    eventually(lambda: node.status().health == "ok", "and all is well")
 
 
 def asked(node: Node, times: int) -> bool:
@@ -414,7 +416,8 @@ def test_connections_of_a_port_are_cut_by_the_next_start_if_need_be(node: Node) 
     assert flows(node)
     node.publish()
     node.inside(f"qrouter-{ROUTER}", "nft", "delete", "table", "ip", "pileus_publish")
-    closing = {"registered": {}, "closing": published_document({ROUTER: frozenset({WEB})})}
+    going = {ROUTER: frozenset({WEB}), "aa": frozenset({SSH})}
+    closing = {"registered": {}, "closing": published_document(going)}
     node.put("/var/lib/pileus/uplink-state.json", json.dumps(closing))
     node.agent("sync")
     assert not flows(node)
@@ -437,11 +440,10 @@ def flows(node: Node) -> str:
 @ONE_DATAPATH
 def test_an_idle_daemon_costs_next_to_nothing(node: Node) -> None:
     started = node.start()
-    child = process.identify(started.pid)
-    assert child
-    before, enough = seconds_used(started.pid), node.metadata.asked + 3
-    eventually(partial(asked, node, enough), "some questions were asked")
-    assert seconds_used(started.pid) - before < 0.06
+    before, asked_before = seconds_used(started.pid), node.metadata.asked
+    time.sleep(6)  # for nothing: that is what is measured
+    assert node.metadata.asked >= asked_before + 2
+    assert seconds_used(started.pid) - before < 0.01 * 6
 
 
 def seconds_used(pid: int) -> float:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pileus.model.addresses import Mac
-from pileus.model.errors import CommandFailed, Fault
+from pileus.model.errors import CommandFailed
 from pileus.system import process
-from pileus.uplink import keeper, nodewiring, wiring
+from pileus.uplink import keeper, nodewiring
 from pileus.uplink.config import Config, Datapath
 from pileus.uplink.wiring import Names
 
@@ -75,13 +75,8 @@ def _wanted() -> tuple[Config, list[Bridge]]:
 def _bridges(config: Config) -> Iterator[Bridge]:
     links = nodewiring.links()
     for number, nic in enumerate(config.nics):
-        device = wiring.find(links, nic.mac)
-        if device is None:
-            raise Fault(
-                f"there is no NIC with the MAC {nic.mac} on this machine",
-                hint="attach it, or see `pileus plan`",
-            )
-        yield bridge(Names(number), nic.mac, device, nic.bridge, config.datapath)
+        wire = keeper.found(Names(number), nic, config.datapath, links)
+        yield bridge(wire.names, nic.mac, wire.device, nic.bridge, config.datapath)
 
 
 def _is(one: Bridge) -> bool:

@@ -96,7 +96,7 @@ class Daemon:
         files_changed = self._files in ready and self._files_changed()
         woken = self._woken.fileno() in ready and bool(self._woken.recv(_SIZE))
         if links or changed or files_changed or woken or self._mounts in ready:
-            return Doubt(links, changed, routers=False)
+            return ALL if self._problems else Doubt(links, changed, routers=False)
         return None
 
     def _links_changed(self) -> bool:
@@ -145,7 +145,7 @@ class Daemon:
             self._retry = _RETRY
 
     def _disputes(self) -> dict[IPv4Address, float]:
-        claimed = [pipeline.claimed_twice(table) for table in self._keeper.pipelines()]
+        claimed = [pipeline.claimed_twice(table) for table in self._keeper.tables()]
         addresses = frozenset(address for some in claimed for address in some)
         return report.disputes(self._disputed, addresses, clock.seconds())
 

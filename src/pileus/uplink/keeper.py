@@ -24,6 +24,7 @@ from pileus.system.runner import here, inside
 from pileus.uplink import nodewiring, pipeline, places, publish, wiring
 from pileus.uplink.config import (
     Config,
+    Datapath,
     NicConfig,
     Ports,
     published_document,
@@ -94,6 +95,7 @@ class Keeper:
                 files.write_json(places.PUBLISHED, published_document(ports))
             changed: list[str] = []
             problems: list[str] = []
+            problems += _unbelieved(config, state, heard or {})
             state = _learn(config, state, heard or {})
             for text in self._nics(config, state, doubt, problems):
                 changed.append(text)
@@ -101,37 +103,21 @@ class Keeper:
                 changed.append(text)
             return Outcome(tuple(changed), tuple(problems))
 
-    def pipelines(self) -> list[InKernel]:
-        """The NICs' tables as they were last read back."""
-        closed = wiring.closed(Names(0)).name[:-1]
-        return [known for name, (_, known) in self._known.items() if not name.startswith(closed)]
+    def tables(self) -> list[InKernel]:
+        """Our tables as they were last read back."""
+        return [known for _, known in self._known.values()]
 
     def _nics(
         self, config: Config, state: State, doubt: Doubt, problems: list[str]
     ) -> Iterator[str]:
         looked = self._links is None or doubt.links
-        links = nodewiring.links() if looked else (self._links or {})
-        tables = set()
+        links = nodewiring.links() if self._links is None or doubt.links else self._links
+        tables: set[str] = set()
         for number, nic in enumerate(config.nics):
-            names = Names(number)
             try:
-                device = wiring.find(links, nic.mac)
-                if device is None:
-                    raise Fault(
-                        f"there is no NIC with the MAC {nic.mac} on this machine",
-                        hint="attach it, or see `pileus plan`",
-                    )
-                wire = Wire(names, nic, config.datapath, device, int(links[device]["mtu"]))
-                tables |= {pipeline.table_name(device), wiring.closed(names).name}
-                yield from self._rules(wire, registered(nic, state), doubt)
-                steps = wiring.lay(wire, nodewiring.look(wire, links)) if looked else []
-                nodewiring.do(steps)
-                if steps:
-                    yield f"wiring of {device}: {len(steps)} steps"
-                if wire.datapath == "netdev":
-                    yield from self._apply(wiring.closed(names), doubt)
-                if looked:
-                    yield from self._raise(wire, nodewiring.links() if steps else links)
+                wire = found(Names(number), nic, config.datapath, links)
+                tables |= {pipeline.table_name(wire.device), wiring.closed(wire.names).name}
+                yield from self._nic(wire, registered(nic, state), links if looked else None, doubt)
             except (PileusError, OSError, ValueError) as error:
                 problems.append(told(error))
         if looked:
@@ -140,8 +126,21 @@ class Keeper:
         if not problems:
             yield from self._tidy(frozenset(tables), links)
 
+    def _nic(
+        self, wire: Wire, addresses: Addresses, links: Links | None, doubt: Doubt
+    ) -> Iterator[str]:
+        """The rules first of all, which need the NIC alone; `links` is None where none changed."""
+        yield from self._rules(wire, addresses, doubt)
+        steps = wiring.lay(wire, nodewiring.look(wire, links)) if links is not None else []
+        nodewiring.do(steps)
+        if steps:
+            yield f"wiring of {wire.device}: {len(steps)} steps"
+        if wire.datapath == "netdev":
+            yield from self._apply(wiring.closed(wire.names), doubt)
+        if links is not None:
+            yield from self._raise(wire, nodewiring.links() if steps else links)
+
     def _rules(self, wire: Wire, addresses: Addresses, doubt: Doubt) -> Iterator[str]:
-        """The pipeline first of all: it needs the NIC alone."""
         nic = UplinkNic(
             wire.device, wire.config.mac, wire.config.mode, resolver_mac(wire.config.mac)
         )
@@ -208,6 +207,8 @@ class Keeper:
             closing = state.closing.get(router, frozenset()) - ports
             if identity is None:
                 self._in_force.pop(router, None)
+                if router in state.closing:
+                    _note(router, frozenset())  # its connections went with its namespace
                 continue
             if not (doubt.routers or closing) and self._in_force.get(router) == (identity, ports):
                 continue
@@ -265,6 +266,28 @@ def memory() -> State:
 def registered(nic: NicConfig, state: State) -> Addresses:
     """The addresses of a NIC, as far as they are known."""
     return state.registered.get(nic.mac) or nic.fallback
+
+
+def found(names: Names, nic: NicConfig, datapath: Datapath, links: Links) -> Wire:
+    """The NIC among the node's devices. Raises Fault where it is not there."""
+    device = wiring.find(links, nic.mac)
+    if device is None:
+        raise Fault(
+            f"there is no NIC with the MAC {nic.mac} on this machine",
+            hint="attach it, or see `pileus plan`",
+        )
+    return Wire(names, nic, datapath, device, int(links[device]["mtu"]))
+
+
+def _unbelieved(config: Config, state: State, heard: Mapping[Mac, Addresses]) -> Iterator[str]:
+    """Answers that count for nothing, as they lack the one address that a NIC never loses."""
+    for nic in config.nics:
+        known, answer = registered(nic, state), heard.get(nic.mac)
+        if answer and known and known[0] not in answer:
+            yield (
+                f"instance metadata lists {', '.join(map(str, answer))} for the NIC {nic.mac}, but "
+                f"not its primary address {known[0]}; what was registered before stays in force"
+            )
 
 
 def _learn(config: Config, state: State, heard: Mapping[Mac, Addresses]) -> State:
