@@ -18,7 +18,6 @@ from cloud_under_test import (
 from tenants import Town, settle_in
 
 from pileus.rules import apply as rules
-from pileus.vpc import control
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +26,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudUnderTest]:
     (directory / "pileus.yaml").write_text(f"cloud: {NAME}\n")
     made = CloudUnderTest(directory, {"PILEUS_STATE": str(directory / "state"), "NO_COLOR": "1"})
     made.pileus("image", "build", timeout=1200)
-    watch = uplink_watch(control.host_device(NAME))
+    watch = uplink_watch()
     rules.apply(watch)
     try:
         _cut_off_and_take_down(made)
