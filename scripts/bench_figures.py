@@ -60,7 +60,8 @@ class Figure:
     name: str
     unit: Unit
     values: tuple[float, ...]
-    bar: Bar
+    bar: Bar | None
+    """None where it is told to judge others by."""
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -119,7 +120,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
         f"{unit.text(found.median)} {unit.name}".rstrip(),
         f"{unit.text(found.low)} to {unit.text(found.high)}"
         + ("" if found.confidence >= CONFIDENCE else f" ({found.confidence:.0%} only)"),
-        f"{bar.kind} {unit.text(bar.limit)} {unit.name}".rstrip(),
-        verdict(found, bar),
+        f"{bar.kind} {unit.text(bar.limit)} {unit.name}".rstrip() if bar else "none",
+        verdict(found, bar) if bar else "",
         str(len(figure.values)),
     )

@@ -67,16 +67,21 @@ class Bench:
             for path in everything:  # neighbours, and a first look that all of them work
                 sender.throughput(path)
             yield self._ratio(sender, "mac-nat / bridged", nat, plain, 0.90)
-            yield self._ratio(sender, "mac-nat / bridged, no offloads", nat_cut, plain_cut, 0.90)
+            # Frame by frame, as Open vSwitch in userspace wants them. It is not in this path, and
+            # the rules' share of what is left is no share of what the product does: no bar.
+            yield self._ratio(sender, "mac-nat / bridged, no offloads", nat_cut, plain_cut, None)
             yield self._ratio(sender, "mac-nat / MASQUERADE + DNAT", nat, others, 1.0)
             yield self._ratio(sender, f"{MANY} addresses / {SOME}", many, nat, 0.97)
         with echoing([nat, plain]):
             yield self._added("round trip added by mac-nat", nat, plain, 25e-6)
 
-    def _ratio(self, sender: Load, name: str, path: Path, other: Path, limit: float) -> Figure:
+    def _ratio(
+        self, sender: Load, name: str, path: Path, other: Path, limit: float | None
+    ) -> Figure:
         pairs = self._pairs(GBIT, name, lambda of: _throughput(sender, of), path, other)
         values = tuple(one / two for one, two in pairs)
-        return Figure(f"TCP, {name}", RATIO, values, Bar("at least", limit))
+        bar = None if limit is None else Bar("at least", limit)
+        return Figure(f"TCP, {name}", RATIO, values, bar)
 
     def _added(self, name: str, path: Path, other: Path, limit: float) -> Figure:
         pairs = self._pairs(

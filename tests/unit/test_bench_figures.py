@@ -98,8 +98,9 @@ def test_of_a_pair_each_is_first_in_turn() -> None:
 def test_the_table_has_units_verdicts_and_how_often_it_was_measured() -> None:
     ratio = Figure("mac-nat / bridged", RATIO, (0.5,) * 20, Bar("at least", 0.9))
     added = Figure("round trip added", MICROSECONDS, (3e-6, 2e-6, 4e-6), Bar("at most", 25e-6))
-    lines = [line.split("  ") for line in table([ratio, added]).splitlines()]
-    _, first, second = ([text.strip() for text in line if text.strip()] for line in lines)
+    told = Figure("told only", RATIO, (1.0,) * 6, None)
+    lines = [line.split("  ") for line in table([ratio, added, told]).splitlines()]
+    _, first, second, third = ([text.strip() for text in line if text.strip()] for line in lines)
     assert first == ["mac-nat / bridged", "0.50", "0.50 to 0.50", "at least 0.90", "MISSED", "20"]
     assert second == [
         "round trip added",
@@ -109,3 +110,4 @@ def test_the_table_has_units_verdicts_and_how_often_it_was_measured() -> None:
         "MET",
         "3",
     ]
+    assert third == ["told only", "1.00", "1.00 to 1.00", "none", "6"]
