@@ -83,7 +83,9 @@ def _tails(count: int) -> Iterator[int]:
 
 
 def verdict(found: Interval, bar: Bar) -> str:
-    """MISSED where the whole interval lies beyond the bar, else MET."""
+    """MISSED where the whole interval lies beyond the bar, else MET; unsure after a few values."""
+    if found.confidence < CONFIDENCE:
+        return "unsure"
     beyond = found.high < bar.limit if bar.kind == "at least" else found.low > bar.limit
     return "MISSED" if beyond else "MET"
 

@@ -81,6 +81,7 @@ def test_missed_is_only_what_lies_wholly_beyond_the_bar(
     bar: Bar, low: float, high: float, word: str
 ) -> None:
     assert verdict(Interval((low + high) / 2, low, high, 0.95), bar) == word
+    assert verdict(Interval((low + high) / 2, low, high, 0.75), bar) == "unsure"
 
 
 def test_of_a_pair_each_is_first_in_turn() -> None:
@@ -107,7 +108,7 @@ def test_the_table_has_units_verdicts_and_how_often_it_was_measured() -> None:
         "3.0 µs",
         "2.0 to 4.0 (75% only)",
         "at most 25.0 µs",
-        "MET",
+        "unsure",
         "3",
     ]
     assert third == ["told only", "1.00", "1.00 to 1.00", "none", "6"]
