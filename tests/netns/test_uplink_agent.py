@@ -126,6 +126,36 @@ def test_without_its_rules_a_nic_is_down_and_the_reason_told(
     assert ",UP" in bare(["ip", "link", "show", "eth1"]).stdout
 
 
+@ONE_DATAPATH
+def test_a_nic_that_is_missing_keeps_no_other_from_being_kept_and_may_come_later(
+    node: Node,
+) -> None:
+    other = {**node.nic(), "mac": "02:00:00:00:30:01", "bridge": "br-other", "fallback": []}
+    node.configure(other)
+    done = node.agent("prepare", check=False)
+    assert done.code == 2
+    assert "there is no NIC with the MAC 02:00:00:00:30:01" in done.stderr
+    assert node.ping(ADDRESS) == 1
+    node.start()
+    assert node.status().health == "degraded"
+    node.do("ip link add eth2 address 02:00:00:00:30:01 type veth peer name far2")
+    eventually(lambda: node.status().health == "ok", "the new NIC is kept")
+    assert [nic.device for nic in node.status().nics] == ["eth1", "eth2"]
+    node.do("ip link set far2 up")
+    assert "policy drop" in node(["nft", "list", "table", "netdev", "pileus_eth2"]).stdout
+    node.configure()
+    eventually(lambda: len(node.status().nics) == 1, "it is not ours any more")
+    tables = eventually(lambda: tables_without(node, "pileus_eth2"), "its rules went")
+    assert "pileus_uplink1" not in tables
+    assert ",UP" not in node(["ip", "link", "show", "eth2"]).stdout, "it is not left open"
+    assert "uplink1" not in node(["ip", "link", "show"]).stdout
+
+
+def tables_without(node: Node, name: str) -> str | None:
+    tables = node(["nft", "list", "tables"]).stdout
+    return None if name in tables else tables
+
+
 # The resolver
 
 
@@ -245,6 +275,14 @@ def test_what_keeps_the_node_itself_off_the_bridge_is_back_too(node: Node) -> No
     node(["nft", "delete", "table", "netdev", "pileus_uplink0"])
     listed = ["nft", "list", "table", "netdev", "pileus_uplink0"]
     eventually(lambda: node(listed, check=False).stdout, "it is back", seconds=2)
+
+
+def test_the_belt_is_back_too(node: Node) -> None:
+    """Open vSwitch in the kernel removes it from a NIC that becomes its port."""
+    node.start()
+    node(["tc", "qdisc", "delete", "dev", "eth1", "clsact"])
+    shown = ["tc", "filter", "show", "dev", "eth1", "egress"]
+    eventually(lambda: "bpf" in node(shown, check=False).stdout, "it is back", seconds=2)
 
 
 def test_rules_of_others_are_left_alone(node: Node) -> None:

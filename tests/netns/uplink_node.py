@@ -169,9 +169,9 @@ class Node:
     def status(self) -> AgentStatus:
         return AgentStatus.from_json(json.loads(self.agent("status").stdout))
 
-    def configure(self, **changes: Any) -> None:
-        """Write the agent's configuration."""
-        nic = {
+    def nic(self, **changes: Any) -> dict[str, Any]:
+        """What the configuration says of the provider NIC."""
+        return {
             "mac": str(NIC),
             "bridge": "br-ex",
             "mode": "mac-nat",
@@ -179,7 +179,10 @@ class Node:
             "fallback": [str(ADDRESS)],
             **changes,
         }
-        document = {"nics": [nic], "datapath": self.datapath}
+
+    def configure(self, *others: dict[str, Any], **changes: Any) -> None:
+        """Write the agent's configuration, with other NICs than the one there is."""
+        document = {"nics": [self.nic(**changes), *others], "datapath": self.datapath}
         self.put("/etc/pileus/uplink.json", json.dumps(document))
 
     def put(self, path: str, text: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pileus.system.kernel import changed_files
-from pileus.uplink.events import LinkEvent, changed_tables, link_events
+from pileus.uplink.events import LinkEvent, changed_tables, link_events, loosened
 
 NEW_LINK = 16
 NEW_TABLE, DELETE_TABLE, NEW_RULE, NEW_GENERATION = (0x0A00 + n for n in (0, 2, 6, 15))
@@ -40,6 +40,16 @@ def test_devices_by_name_and_mac() -> None:
     ]
 
 
+def test_traffic_control_that_was_removed_by_device() -> None:
+    def queue(kind: int, index: int) -> bytes:
+        return message(kind, struct.pack("=B3xiIII", 0, index, 0xFFFF0000, 0xFFFFFFF1, 0))
+
+    new_queue, delete_queue, delete_filter = 36, 37, 45
+    data = queue(new_queue, 5) + queue(delete_queue, 6) + link("eth1", "") + queue(delete_filter, 7)
+    assert list(loosened(data)) == [6, 7]
+    assert list(link_events(data)) == [LinkEvent("eth1", "")]
+
+
 def test_tables_whatever_happened_to_them_but_not_the_end_of_a_change() -> None:
     data = rules(DELETE_TABLE, "pileus_eth1") + rules(NEW_RULE, "users")
     end = message(NEW_GENERATION, bytes(4) + attribute(1, struct.pack("!I", 7)))
@@ -58,4 +68,5 @@ def test_files_by_name() -> None:
 def test_anything_at_all_is_read_to_its_end(data: bytes) -> None:
     list(link_events(data))
     list(changed_tables(data))
+    list(loosened(data))
     list(changed_files(data))

@@ -18,8 +18,8 @@ from pileus.system.iproute import NAMESPACES
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NETLINK_ROUTE, _NETLINK_NETFILTER = 0, 12
-_LINKS = 1
-"""The multicast group RTNLGRP_LINK. [rtnetlink(7)]"""
+_LINKS, _TRAFFIC_CONTROL = 1, 4
+"""The multicast groups RTNLGRP_LINK and RTNLGRP_TC. [linux/rtnetlink.h]"""
 _NFTABLES = 7
 """The multicast group NFNLGRP_NFTABLES. [linux/netfilter/nfnetlink.h]"""
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -31,8 +31,9 @@ T = TypeVar("T")
 
 
 def link_events() -> socket.socket:
-    """A socket that is readable when a device of our network namespace changed."""
-    return _netlink(_NETLINK_ROUTE, _LINKS)
+    """A socket that is readable when a device of our network namespace, or its traffic control,
+    changed."""
+    return _netlink(_NETLINK_ROUTE, _LINKS, _TRAFFIC_CONTROL)
 
 
 def rule_events() -> socket.socket:
@@ -40,11 +41,12 @@ def rule_events() -> socket.socket:
     return _netlink(_NETLINK_NETFILTER, _NFTABLES)
 
 
-def _netlink(protocol: int, group: int) -> socket.socket:
+def _netlink(protocol: int, *groups: int) -> socket.socket:
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
     opened.bind((0, 0))
-    opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    for group in groups:
+        opened.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
     opened.setblocking(False)
     return opened
 

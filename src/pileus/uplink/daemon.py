@@ -44,7 +44,7 @@ class Daemon:
         self._wake, self._woken = socket.socketpair()
         self._control = control.listen()
         self._listener = Listener(self._macs, lambda: _ring(self._wake))
-        self._metrics_problem = _serve_metrics(self.view)
+        self._metrics_problem: str | None = None
         self._problems: tuple[str, ...] = ()
         self._disputed: dict[IPv4Address, float] = {}
         self._read_back = 0.0
@@ -56,6 +56,7 @@ class Daemon:
         poll = self._poll()
         self._pass(ALL)
         self._listener.start()
+        self._metrics_problem = _serve_metrics(self.view)
         notify("READY=1")
         while True:
             left = self._read_back - clock.seconds()
@@ -101,9 +102,10 @@ class Daemon:
 
     def _links_changed(self) -> bool:
         clock.sleep(_SETTLE)
-        macs = {str(mac) for mac in self._macs()}
+        macs, indexes = {str(mac) for mac in self._macs()}, self._keeper.indexes
         return any(
             not data
+            or not indexes.isdisjoint(events.loosened(data))
             or any(
                 event.name.startswith("uplink") or event.address in macs
                 for event in events.link_events(data)

@@ -15,6 +15,9 @@ _TYPE_MASK = 0x3FFF
 """The two upper bits of an attribute's type are flags."""
 _LINK_BODY, _NFTABLES_BODY = 16, 4
 """Sizes of ifinfomsg and nfgenmsg."""
+_NEW_LINK, _DELETE_LINK, _DELETE_QUEUE, _DELETE_FILTER = 16, 17, 37, 45
+_QUEUE_INDEX = struct.Struct("=4xi")
+"""The device in a tcmsg."""
 _IFLA_ADDRESS, _IFLA_IFNAME = 1, 3
 _NAME_OF_TABLE = 1
 """NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE and so on are all 1."""
@@ -33,11 +36,20 @@ class LinkEvent:
 
 def link_events(data: bytes) -> Iterator[LinkEvent]:
     """The devices in what was read from a route netlink socket."""
-    for _, body in _messages(data):
+    for kind, body in _messages(data):
+        if kind not in (_NEW_LINK, _DELETE_LINK):
+            continue
         found = dict(_attributes(body[_LINK_BODY:]))
         mac = found.get(_IFLA_ADDRESS, b"")
         address = ":".join(f"{byte:02x}" for byte in mac) if len(mac) == 6 else ""
         yield LinkEvent(_text(found.get(_IFLA_IFNAME, b"")), address)
+
+
+def loosened(data: bytes) -> Iterator[int]:
+    """The indexes of devices from which somebody removed traffic control."""
+    for kind, body in _messages(data):
+        if kind in (_DELETE_QUEUE, _DELETE_FILTER) and len(body) >= _QUEUE_INDEX.size:
+            yield int(_QUEUE_INDEX.unpack_from(body)[0])
 
 
 def changed_tables(data: bytes) -> Iterator[str]:

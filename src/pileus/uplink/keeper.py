@@ -69,6 +69,8 @@ class Keeper:
 
     restored: int = 0
     """How often rules that somebody else had changed were put back."""
+    indexes: frozenset[int] = frozenset()
+    """The kernel's numbers of the provider NICs."""
     _links: Links | None = None
     _known: dict[str, tuple[Table, InKernel]] = field(default_factory=dict)
     _in_force: dict[str, tuple[iproute.Identity, frozenset[Published]]] = field(
@@ -113,18 +115,18 @@ class Keeper:
         looked = self._links is None or doubt.links
         links = nodewiring.links() if self._links is None or doubt.links else self._links
         tables: set[str] = set()
+        indexes: set[int] = set()
         for number, nic in enumerate(config.nics):
             try:
                 wire = found(Names(number), nic, config.datapath, links)
+                indexes.add(links[wire.device]["ifindex"])
                 tables |= {pipeline.table_name(wire.device), wiring.closed(wire.names).name}
                 yield from self._nic(wire, registered(nic, state), links if looked else None, doubt)
             except (PileusError, OSError, ValueError) as error:
                 problems.append(told(error))
-        if looked:
-            nodewiring.do(wiring.abandoned(links, len(config.nics)))
-            self._links = links
+        self._links, self.indexes = links, frozenset(indexes)
         if not problems:
-            yield from self._tidy(frozenset(tables), links)
+            yield from self._tidy(frozenset(tables), links, len(config.nics))
 
     def _nic(
         self, wire: Wire, addresses: Addresses, links: Links | None, doubt: Doubt
@@ -182,10 +184,11 @@ class Keeper:
                 hint="let the kernel have sch_ingress and cls_bpf",
             )
 
-    def _tidy(self, tables: frozenset[str], links: Links) -> Iterator[str]:
-        """Remove our tables of NICs that are no longer ours, which then must not be open."""
+    def _tidy(self, tables: frozenset[str], links: Links, count: int) -> Iterator[str]:
+        """Remove what belongs to NICs that are no longer ours, which then must not be open."""
         if tables == self._tidied:
             return
+        nodewiring.do(wiring.abandoned(links, count))
         for name in sorted(_tables() - tables):
             device = name[len(_PREFIX) :]
             if device in links:
