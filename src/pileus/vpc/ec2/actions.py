@@ -6,7 +6,7 @@ exist; the others are refused by name, so that nothing is half there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -18,6 +18,7 @@ from moto.ec2.utils import add_tag_specification, parse_user_data
 
 from pileus.vpc.ec2 import errors, parameters
 from pileus.vpc.ec2.backend import Backend
+from pileus.vpc.ec2.filters import REGION, ZONE, select
 from pileus.vpc.ec2.interfaces import GROUPS_PER_INTERFACE
 from pileus.vpc.ec2.objects import Interface
 from pileus.vpc.ec2.offered import CHANGING, READING
@@ -107,6 +108,31 @@ class Actions(EC2Response):  # type: ignore[misc]
         if self._get_param("LocationType", kinds[0]) not in kinds:
             raise errors.unsupported("this LocationType")
         return super().describe_instance_type_offerings()
+
+    def describe_key_pairs(self) -> ActionResult:
+        """moto knows them by name alone."""
+        ids = self._get_param("KeyPairIds", [])
+        if ids:
+            named = {key.id: key.key_name for key in self.ec2_backend.key_pairs.values()}
+            for id in ids:
+                if id not in named:
+                    raise errors.key_unknown(id)
+            self.params["KeyNames"] = [*self._get_param("KeyNames", []), *(named[id] for id in ids)]
+        return super().describe_key_pairs()
+
+    def describe_availability_zones(self) -> ActionResult:
+        zones = self.ec2_backend.describe_availability_zones(
+            None, zone_ids=self._get_param("ZoneIds", [])
+        )
+        found = _named(zones, self._get_param("ZoneNames", []), "availability zone")
+        wanted = self._filters_from_querystring()
+        return ActionResult({"AvailabilityZones": select(found, wanted, ZONE)})
+
+    def describe_regions(self) -> ActionResult:
+        found = _named(
+            self.ec2_backend.describe_regions(), self._get_param("RegionNames", []), "region"
+        )
+        return ActionResult({"Regions": select(found, self._filters_from_querystring(), REGION)})
 
     def replace_route(self) -> ActionResult:
         self.ec2_backend.replace_route(
@@ -314,6 +340,15 @@ class Actions(EC2Response):  # type: ignore[misc]
         """SourceDestCheck and Groups reach the interface; the rest is moto's."""
         super().modify_instance_attribute()
         return EmptyResult()
+
+
+def _named(all_of_them: Sequence[Any], names: Sequence[str], what: str) -> list[Any]:
+    """Those with these names, all where none is named."""
+    known = {one.name: one for one in all_of_them}
+    for name in names:
+        if name not in known:
+            raise errors.invalid_value(f"Invalid {what}: [{name}]")
+    return [known[name] for name in names or known]
 
 
 def _association(shown: Association) -> ActionResult:

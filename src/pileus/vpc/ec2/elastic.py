@@ -81,9 +81,10 @@ class ElasticIps(Interfaces):
     ) -> list[Address]:
         found: list[Address] = list(self.addresses)
         if allocation_ids:
-            found = [one for one in found if one in self.address_by_allocation(allocation_ids)]
+            found = self.address_by_allocation(allocation_ids)
         if public_ips:
-            found = [one for one in found if one in self.address_by_ip(public_ips)]
+            named = self.address_by_ip(public_ips)
+            found = [one for one in found if one in named]
         return select(found, filters, ADDRESS)
 
     def associate(

@@ -56,6 +56,10 @@ def invalid_token() -> AwsError:
     return AwsError("InvalidNextToken", "The specified token is invalid")
 
 
+def reserved_tag() -> AwsError:
+    return invalid_value("Tag keys starting with 'aws:' are reserved for internal use")
+
+
 def not_taggable(resource_type: str) -> AwsError:
     return invalid_value(
         f"'{resource_type}' is not a valid taggable resource type for this operation."
@@ -155,6 +159,14 @@ def different_networks(one: str, other: str) -> AwsError:
 
 def vpc_unknown(vpc: str) -> AwsError:
     return AwsError("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
+
+
+def acl_unknown(acl: str) -> AwsError:
+    return AwsError("InvalidNetworkAclID.NotFound", f"The networkAcl ID '{acl}' does not exist")
+
+
+def volume_unknown(volume: str) -> AwsError:
+    return AwsError("InvalidVolume.NotFound", f"The volume '{volume}' does not exist.")
 
 
 def no_default_vpc() -> AwsError:

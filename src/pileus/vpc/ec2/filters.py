@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from moto.core.utils import get_service_model
+
 from pileus.vpc.ec2 import errors
 
 Field = Callable[[Any], Any]
@@ -20,20 +22,13 @@ Field = Callable[[Any], Any]
 
 
 def select(
-    resources: Iterable[Any],
-    filters: Mapping[str, Any] | None,
-    fields: Mapping[str, Field],
-    *,
-    tagged: bool = True,
+    resources: Iterable[Any], filters: Mapping[str, Any] | None, fields: Mapping[str, Field]
 ) -> list[Any]:
-    """Those resources that pass all filters. Raises InvalidParameterValue for an unknown name.
+    """Those resources that pass all filters; a name without a field is of something that none has.
 
-    `tagged` is false for resources that can have no tags.
+    That a name is one at all, `check` has found before.
     """
     wanted = {name: _listed(values) for name, values in (filters or {}).items()}
-    for name in wanted:
-        if name not in fields and not (tagged and _is_tag(name)):
-            raise errors.invalid_filter(name)
     return [
         resource
         for resource in resources
@@ -41,8 +36,32 @@ def select(
     ]
 
 
+def check(action: str, filters: Iterable[Mapping[str, Any]]) -> None:
+    """Raises InvalidParameterValue for a filter that the action has not, or that has no name."""
+    known = documented(action)
+    for name in (str(one.get("Name", "")) for one in filters):
+        tag = _TAG in known and _is_tag(name)
+        if name not in known and name not in FIELDS.get(action, {}) and not tag:
+            raise errors.invalid_filter(name)
+
+
+@lru_cache(maxsize=128)
+def documented(action: str) -> frozenset[str]:
+    """The filters of a call as AWS documents them, read from the text in botocore's API model."""
+    shape = get_service_model("ec2").operation_model(action).input_shape
+    text = shape.members["Filters"].documentation if "Filters" in shape.members else ""
+    names = set(re.findall(r"<li>\s*<p>\s*<code>([\w.-]+)", text))
+    return frozenset(names | {_TAG} if names & {_TAG, "tag-key"} else names)
+
+
+_TAG = "tag"
+
+
 def _passes(resource: Any, name: str, patterns: Sequence[str], fields: Mapping[str, Field]) -> bool:
-    values = _tag_values(resource, name) if _is_tag(name) else _listed(fields[name](resource))
+    if _is_tag(name):
+        values = _tag_values(resource, name)
+    else:
+        values = _listed(fields[name](resource)) if name in fields else []
     return any(_matcher(pattern).fullmatch(value) for pattern in patterns for value in values)
 
 
@@ -91,13 +110,54 @@ def _each(resource: Any, *path: str) -> list[Any]:
         for value in values:
             item = value.get(step) if isinstance(value, dict) else getattr(value, step, None)
             found += list(item) if isinstance(item, list | tuple | set) else [item]
-        values = [value for value in found if value is not None and value != ""]
+        # Not `value != ""`: moto's rules compare themselves only with each other.
+        values = [value for value in found if value is not None and str(value)]
     return values
 
 
 def _at(*path: str) -> Field:
     return lambda resource: _each(resource, *path)
 
+
+def _while_running(value: str) -> Field:
+    return lambda instance: value if instance.state == "running" else "not-applicable"
+
+
+def _type_field(name: str) -> Field:
+    """The value of an instance type at the place that a filter's name spells with hyphens."""
+    steps = [step.replace("-", "") for step in name.split(".")]
+
+    def found(instance_type: Any) -> list[Any]:
+        values: list[Any] = [instance_type]
+        for step in steps:
+            inner = [
+                item
+                for value in values
+                if isinstance(value, Mapping)
+                for key, item in value.items()
+                if key.lower() in (step, f"{step}s")
+            ]
+            values = [one for item in inner for one in (item if isinstance(item, list) else [item])]
+        return values
+
+    return found
+
+
+ZONE: dict[str, Field] = {
+    "zone-name": _at("name"),
+    "zone-id": _at("zone_id"),
+    "zone-type": _at("zone_type"),
+    "region-name": _at("region_name"),
+    "group-name": _at("region_name"),
+    "opt-in-status": lambda _: "opt-in-not-required",
+    "state": _at("state"),
+}
+
+REGION: dict[str, Field] = {
+    "endpoint": _at("endpoint"),
+    "opt-in-status": _at("opt_in_status"),
+    "region-name": _at("name"),
+}
 
 VPC: dict[str, Field] = {
     "vpc-id": _at("id"),
@@ -194,6 +254,49 @@ KEY_PAIR: dict[str, Field] = {
     "fingerprint": _at("key_fingerprint"),
 }
 
+NETWORK_ACL: dict[str, Field] = {
+    "network-acl-id": _at("id"),
+    "vpc-id": _at("vpc_id"),
+    "owner-id": _at("owner_id"),
+    "default": _at("default"),
+    "association.association-id": _at("associations", "new_association_id"),
+    "association.network-acl-id": _at("associations", "network_acl_id"),
+    "association.subnet-id": _at("associations", "subnet_id"),
+    "entry.cidr": _at("network_acl_entries", "cidr_block"),
+    "entry.egress": _at("network_acl_entries", "egress"),
+    "entry.icmp.code": _at("network_acl_entries", "icmp_code"),
+    "entry.icmp.type": _at("network_acl_entries", "icmp_type"),
+    "entry.ipv6-cidr": _at("network_acl_entries", "ipv6_cidr_block"),
+    "entry.port-range.from": _at("network_acl_entries", "port_range_from"),
+    "entry.port-range.to": _at("network_acl_entries", "port_range_to"),
+    "entry.protocol": _at("network_acl_entries", "protocol"),
+    "entry.rule-action": _at("network_acl_entries", "rule_action"),
+    "entry.rule-number": _at("network_acl_entries", "rule_number"),
+}
+
+VOLUME: dict[str, Field] = {
+    "volume-id": _at("id"),
+    "attachment.attach-time": _at("attachments", "attach_time"),
+    "attachment.delete-on-termination": lambda volume: [
+        mapping.delete_on_termination
+        for attachment in volume.attachments
+        for mapping in attachment.instance.block_device_mapping.values()
+        if mapping.volume_id == volume.id
+    ],
+    "attachment.device": _at("attachments", "device"),
+    "attachment.instance-id": _at("attachments", "instance_id"),
+    "attachment.status": _at("attachments", "status"),
+    "availability-zone": _at("availability_zone"),
+    "availability-zone-id": _at("zone", "zone_id"),
+    "create-time": _at("create_time"),
+    "encrypted": _at("encrypted"),
+    "multi-attach-enabled": lambda _: False,
+    "size": _at("size"),
+    "snapshot-id": _at("snapshot_id"),
+    "status": _at("status"),
+    "volume-type": _at("volume_type"),
+}
+
 PROFILE_ASSOCIATION: dict[str, Field] = {
     "instance-id": _at("instance_id"),
     "state": _at("state"),
@@ -282,7 +385,15 @@ INSTANCE: dict[str, Field] = {
     "client-token": _at("client_token"),
     "dns-name": _at("public_dns_name"),
     "hypervisor": _at("hypervisor"),
-    "iam-instance-profile.arn": _at("iam_instance_profile", "arn"),
+    "iam-instance-profile.arn": _at("iam_instance_profile", "Arn"),
+    "iam-instance-profile.id": _at("iam_instance_profile", "Id"),
+    "block-device-mapping.device-name": lambda instance: list(instance.block_device_mapping),
+    "ebs-optimized": _at("ebs_optimized"),
+    "ena-support": lambda _: True,
+    "launch-index": _at("ami_launch_index"),
+    "monitoring-state": _at("monitoring_state"),
+    "platform-details": lambda _: "Linux/UNIX",
+    "state-reason-message": _at("state_reason", "message"),
     "image-id": _at("image_id"),
     "instance-id": _at("id"),
     "instance-state-code": _at("state_code"),
@@ -318,6 +429,19 @@ INSTANCE: dict[str, Field] = {
     "network-interface.addresses.private-ip-address": _at(
         _NICS, "private_ip_addresses", "PrivateIpAddress"
     ),
+    "network-interface.addresses.association.allocation-id": _at(
+        _NICS, "private_ip_addresses", "Association", "AllocationId"
+    ),
+    "network-interface.addresses.association.association-id": _at(
+        _NICS, "private_ip_addresses", "Association", "AssociationId"
+    ),
+    "network-interface.addresses.association.ip-owner-id": _at(
+        _NICS, "private_ip_addresses", "Association", "IpOwnerId"
+    ),
+    "network-interface.association.ip-owner-id": _at(_NICS, "association", "IpOwnerId"),
+    "network-interface.attachment.delete-on-termination": _at(
+        _NICS, "attachment", "delete_on_termination"
+    ),
     "network-interface.association.public-ip": _at(_NICS, "association", "PublicIp"),
     "network-interface.association.allocation-id": _at(_NICS, "association", "AllocationId"),
     "network-interface.association.association-id": _at(_NICS, "association", "AssociationId"),
@@ -338,8 +462,36 @@ INSTANCE: dict[str, Field] = {
     "network-interface.subnet-id": _at(_NICS, "subnet", "id"),
     "network-interface.vpc-id": _at(_NICS, "vpc_id"),
 }
+
+
+INSTANCE_TYPE: dict[str, Field] = {
+    name: _type_field(name) for name in documented("DescribeInstanceTypes")
+}
+
 INSTANCE["group-id"] = INSTANCE["instance.group-id"]
 INSTANCE["group-name"] = INSTANCE["instance.group-name"]
 INSTANCE["network-interface.private-ip-address"] = INSTANCE[
     "network-interface.addresses.private-ip-address"
 ]
+
+INSTANCE_STATUS: dict[str, Field] = {
+    **INSTANCE,
+    "instance-status.reachability": _while_running("passed"),
+    "instance-status.status": _while_running("ok"),
+    "system-status.reachability": _while_running("passed"),
+    "system-status.status": _while_running("ok"),
+}
+
+FIELDS: Mapping[str, Mapping[str, Field]] = {
+    "DescribeAddresses": ADDRESS,
+    "DescribeInstanceStatus": INSTANCE_STATUS,
+    "DescribeInstances": INSTANCE,
+    "DescribeInternetGateways": INTERNET_GATEWAY,
+    "DescribeKeyPairs": KEY_PAIR,
+    "DescribeNetworkInterfaces": INTERFACE,
+    "DescribeRouteTables": ROUTE_TABLE,
+    "DescribeSecurityGroups": SECURITY_GROUP,
+    "DescribeSubnets": SUBNET,
+    "DescribeVpcs": VPC,
+}
+"""Names that are taken too, documented now or not: older ones, and the alternative spellings."""

@@ -15,7 +15,15 @@ from moto.ec2.models.instances import InstanceState
 
 from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.elastic import ElasticIps
-from pileus.vpc.ec2.filters import IMAGE, INSTANCE, KEY_PAIR, select
+from pileus.vpc.ec2.filters import (
+    IMAGE,
+    INSTANCE,
+    INSTANCE_STATUS,
+    INSTANCE_TYPE,
+    KEY_PAIR,
+    VOLUME,
+    select,
+)
 from pileus.vpc.ec2.objects import Instance, Interface
 from pileus.vpc.ec2.settings import CatalogueImage
 from pileus.vpc.state import InstanceState as StateName
@@ -85,6 +93,14 @@ class Instances(ElasticIps):
         if key is not None:
             self.tags.pop(key.id, None)
         return key
+
+    def describe_volumes(
+        self, volume_ids: Sequence[str] | None = None, filters: Any = None
+    ) -> list[Any]:
+        for id in volume_ids or ():
+            if id not in self.volumes:
+                raise errors.volume_unknown(id)
+        return select(super().describe_volumes(volume_ids), filters, VOLUME)
 
     # Launch
 
@@ -305,8 +321,13 @@ class Instances(ElasticIps):
             self.get_multi_instances_by_id(instance_ids) if instance_ids else self.all_instances()
         )
         named = {entry["name"]: entry["values"] for entry in filters or ()}
-        found: list[Instance] = select(instances, named, INSTANCE)
+        found: list[Instance] = select(instances, named, INSTANCE_STATUS)
         return [one for one in found if include_all_instances or one.state == "running"]
+
+    def describe_instance_types(
+        self, instance_types: Sequence[str] | None = None, filters: Any = None
+    ) -> list[Any]:
+        return select(super().describe_instance_types(instance_types), filters, INSTANCE_TYPE)
 
     # States
 

@@ -11,6 +11,7 @@ from moto.ec2.models import EC2Backend
 from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.filters import (
     INTERNET_GATEWAY,
+    NETWORK_ACL,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SECURITY_GROUP_RULE,
@@ -257,6 +258,16 @@ class Networks(EC2Backend):  # type: ignore[misc]
                 f"The destination CIDR block {destination} is equal to or more specific than one "
                 "of this VPC's CIDR blocks. This route can target only an interface or an instance."
             )
+
+    # Network ACLs: each VPC has its default one, which lets everything through
+
+    def describe_network_acls(
+        self, network_acl_ids: Sequence[str] | None = None, filters: Any = None
+    ) -> list[Any]:
+        for id in network_acl_ids or ():
+            if id not in self.network_acls:
+                raise errors.acl_unknown(id)
+        return select(super().describe_network_acls(network_acl_ids), filters, NETWORK_ACL)
 
     # Security groups
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2 import errors, filters
 from pileus.vpc.ec2.offered import NOT_OFFERED, TAGGED
 
 
@@ -24,6 +24,7 @@ def check(action: str, shape: Any, parameters: dict[str, Any]) -> None:
     for name in NOT_OFFERED.get(action, frozenset()):
         if parameters.get(name):
             raise errors.unsupported(f"the parameter {name} of {action}")
+    filters.check(action, parameters.get("Filters", []))
     # Only DescribeInstances answers in pages, so only it has handed out tokens.
     if parameters.get("NextToken") and action != "DescribeInstances":
         raise errors.invalid_token()
@@ -31,6 +32,8 @@ def check(action: str, shape: Any, parameters: dict[str, Any]) -> None:
     for tag in _tags(parameters):
         if "Key" not in tag:
             raise errors.missing_parameter("Tag.Key")
+        if str(tag["Key"]).lower().startswith("aws:"):
+            raise errors.reserved_tag()
         if action != "DeleteTags":
             tag.setdefault("Value", "")
     _name_once(parameters)

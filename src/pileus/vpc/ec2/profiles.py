@@ -97,9 +97,7 @@ class Profiles(Instances):
             if ids
             else [one for one in self.all_instances() if one.profile]
         )
-        return select(
-            [instance.profile for instance in found], filters, PROFILE_ASSOCIATION, tagged=False
-        )
+        return select([instance.profile for instance in found], filters, PROFILE_ASSOCIATION)
 
     def _association(self, instance: Instance, name: str) -> Association:
         id = f"iip-assoc-{secrets.token_hex(8)}0"
