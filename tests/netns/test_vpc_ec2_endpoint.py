@@ -12,10 +12,13 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 
 from pileus.model.errors import UserError
 from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
+from pileus.vpc.faults import Faults
 from pileus.vpc.state import RegionState
 
 pytestmark = pytest.mark.netns
@@ -50,13 +53,14 @@ def server(follower: Follower) -> Iterator[Ec2Server]:
     made.stop()
 
 
-def client(server: Ec2Server) -> Any:
+def client(server: Ec2Server, **config: Any) -> Any:
     return boto3.client(
         "ec2",
         region_name="us-east-1",
         endpoint_url=server.url,
         aws_access_key_id="AKIASIMULATED",
         aws_secret_access_key="none",
+        config=Config(**config),
     )
 
 
@@ -113,6 +117,28 @@ def test_waiters_see_the_machine_come_and_go(server: Ec2Server) -> None:
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance], WaiterConfig=often)
 
     assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+def test_an_answer_that_is_lost_does_not_make_a_repeated_launch_a_second_one(
+    follower: Follower,
+) -> None:
+    wrong = Faults()
+    server = Ec2Server(SETTINGS, follower, lambda: wrong)
+    server.start()
+    try:
+        ec2 = client(server, retries={"total_max_attempts": 3}, read_timeout=0.5)
+        image, where = ec2.describe_images()["Images"][0]["ImageId"], subnet(ec2)
+        wrong = Faults(api_lost=0.5)
+        for _ in range(2):
+            ec2.run_instances(
+                ImageId=image, MinCount=1, MaxCount=1, InstanceType="m5.large", SubnetId=where
+            )
+        assert len(server.state().instances) == 2
+        wrong = Faults(api_lost=1)
+        with pytest.raises(ReadTimeoutError):
+            ec2.describe_vpcs()
+    finally:
+        server.stop()
 
 
 def test_it_stops_once_and_for_all(follower: Follower) -> None:

@@ -176,6 +176,7 @@ def test_faults_are_set_one_by_one() -> None:
         ("metadata-delay", "-1", "seconds from 0 to 600"),
         ("metadata-delay", "nan", "seconds from 0 to 600"),
         ("metadata-away", "yes", "on or off"),
+        ("api-throttle", "1.5", "from 0 to 1"),
     ],
 )
 def test_a_fault_that_is_none_says_what_there_is(name: str, value: str, hint: str) -> None:

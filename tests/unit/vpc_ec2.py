@@ -18,6 +18,7 @@ from werkzeug.test import Client
 
 from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
+from pileus.vpc.faults import Faults
 from pileus.vpc.state import RegionState
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIZAqcF0mP7yNwe9nk7zQ5lJdRmEgF7SwqgkJWqWbYqP me"
@@ -65,9 +66,10 @@ class Region:
     settings: Ec2Settings = Ec2Settings(images=(DEBIAN,), settle_at_once=True)  # noqa: RUF009
     on_change: Callable[[RegionState], None] = _nothing
     seen: list[RegionState] = field(default_factory=list)
+    wrong: Faults = Faults()  # noqa: RUF009
 
     def __post_init__(self) -> None:
-        self.server = Ec2Server(self.settings, self._changed)
+        self.server = Ec2Server(self.settings, self._changed, lambda: self.wrong)
         self.ec2 = client(self.server, region=self.settings.region)
         self.vpc = self.ec2.create_vpc(CidrBlock="172.16.0.0/16")["Vpc"]["VpcId"]
         self.management = self.subnet("172.16.10.0/24")

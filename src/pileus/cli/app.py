@@ -336,9 +336,14 @@ def sim_quota(
 def sim_fault(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="FAULT", help="metadata-delay (seconds) or metadata-away.")
+        str,
+        typer.Argument(
+            metavar="FAULT",
+            help="metadata-delay or api-delay (seconds), metadata-away (on or off), or the share "
+            "of calls that it strikes, from 0 to 1: api-throttle, api-unavailable, api-lost.",
+        ),
     ],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, or on or off.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="How much of it.")],
     file: File = None,
 ) -> None:
     """Let the region be late or fail from now on, as a real cloud may; 0 or off ends it."""

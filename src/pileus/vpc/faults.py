@@ -21,6 +21,19 @@ class Faults:
     """Seconds until a change of NICs and addresses arrives in instance metadata."""
     metadata_away: bool = False
     """The metadata service takes connections and answers nothing."""
+    api_throttle: float = 0.0
+    """Share of the API's calls that are refused: RequestLimitExceeded."""
+    api_unavailable: float = 0.0
+    """Share of the calls that fail before anything is done: Unavailable, HTTP 503."""
+    api_lost: float = 0.0
+    """Share of the calls that are done, and whose answer never comes."""
+    api_delay: float = 0.0
+    """Seconds before each call is taken up."""
+
+
+def strikes(call: int, share: float) -> bool:
+    """Whether a fault strikes the call with this number (from 0): evenly spread, nothing random."""
+    return int((call + 1) * share) > int(call * share)
 
 
 def changed(faults: Faults, name: str, value: str) -> Faults:
@@ -55,12 +68,20 @@ def write(path: Path, faults: Faults) -> None:
 
 
 def _seconds(text: str) -> float:
+    return _number(text, LONGEST_DELAY, f"a number of seconds from 0 to {LONGEST_DELAY:.0f}")
+
+
+def _share(text: str) -> float:
+    return _number(text, 1.0, "a share of the calls from 0 to 1")
+
+
+def _number(text: str, largest: float, what: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= LONGEST_DELAY:
-        raise ValueError(f"a number of seconds from 0 to {LONGEST_DELAY:.0f}")
+    if not 0 <= value <= largest:
+        raise ValueError(what)
     return value
 
 
@@ -73,4 +94,8 @@ def _switch(text: str) -> bool:
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "metadata_delay": _seconds,
     "metadata_away": _switch,
+    "api_throttle": _share,
+    "api_unavailable": _share,
+    "api_lost": _share,
+    "api_delay": _seconds,
 }

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from pileus.system import clock, files
+from pileus.vpc import faults
 from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
 from pileus.vpc.internet import CHECK_IP_PATH, HostLink, Internet
@@ -57,6 +58,7 @@ class Region:
                 elastic_quota=settings.elastic_quota,
             ),
             self.follow,
+            lambda: faults.read(places.faults),
         )
 
     def start(self) -> None:

@@ -62,6 +62,9 @@ class Actions(EC2Response):  # type: ignore[misc]
             raise errors.unsupported(f"the action {action}")
         self._parse(request, action)
         parameters.check(action, model.operation_model(action).input_shape, self.params)
+        return self._backend.tokens.once(action, self.params, lambda: self._perform(action))
+
+    def _perform(self, action: str) -> Answer:
         result = getattr(self, camelcase_to_underscores(action))()
         status, _, body = self.serialized(result)
         return status, body

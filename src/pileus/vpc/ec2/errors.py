@@ -84,6 +84,20 @@ def internal() -> AwsError:
     )
 
 
+def throttled() -> AwsError:
+    return AwsError(
+        "RequestLimitExceeded", "Request limit exceeded.", HTTPStatus.SERVICE_UNAVAILABLE
+    )
+
+
+def unavailable() -> AwsError:
+    return AwsError(
+        "Unavailable",
+        "The service is unavailable. Please try again shortly.",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+
+
 def idempotent_mismatch() -> AwsError:
     return AwsError(
         "IdempotentParameterMismatch",

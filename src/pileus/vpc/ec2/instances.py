@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,17 +104,11 @@ class Instances(ElasticIps):
     # Launch
 
     def launch(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
-        """RunInstances: the reservation, the former one where the ClientToken repeats.
+        """RunInstances: the reservation.
 
         `request` holds the parameters by AWS's names, `options` moto's own for the launch. All
         checks come before the first change.
         """
-        token = request.get("ClientToken")
-        if token and token in self._launched:
-            print_, reservation = self._launched[token]
-            if print_ != _fingerprint(request):
-                raise errors.idempotent_mismatch()
-            return reservation
         count = int(request["MaxCount"])
         if not 1 <= int(request["MinCount"]) <= count:
             raise errors.invalid_value("MinCount must be from 1 to MaxCount")
@@ -135,14 +128,7 @@ class Instances(ElasticIps):
             cpu = request.get("CpuOptions") or {}
             instance.nested_virtualization = cpu.get("NestedVirtualization") == "enabled"
             instance.root_gib = _root_gib(request, image)
-        if token:
-            self._launched[token] = (_fingerprint(request), reservation)
         return reservation
-
-    @property
-    def _launched(self) -> dict[str, tuple[str, Any]]:
-        found: dict[str, tuple[str, Any]] = self.__dict__.setdefault("_tokens", {})
-        return found
 
     def _checked_specs(self, request: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
         """What each NIC is to be; one made of the instance's own parameters when none is listed."""
@@ -474,8 +460,3 @@ def _root_gib(request: Mapping[str, Any], image: Any) -> int:
 def _reason(state: str) -> str | None:
     by_user = "Client.UserInitiatedShutdown: User initiated shutdown"
     return None if state in ("pending", "running") else by_user
-
-
-def _fingerprint(request: Mapping[str, Any]) -> str:
-    text = json.dumps(request, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -22,6 +22,7 @@ from pileus.vpc.ec2.filters import (
 from pileus.vpc.ec2.objects import Route
 from pileus.vpc.ec2.quotas import VPCS, Quotas
 from pileus.vpc.ec2.settings import Ec2Settings
+from pileus.vpc.ec2.tokens import Tokens
 
 LARGEST_SUBNET, SMALLEST_SUBNET = 16, 28
 """Prefix lengths. [Amazon VPC user guide, Subnet sizing]"""
@@ -36,6 +37,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def __init__(self, settings: Ec2Settings) -> None:
         self.settings = settings
         self.quotas = Quotas(settings)
+        self.tokens = Tokens()
         super().__init__(settings.region, settings.account)
 
     def create_default_vpc(self) -> None:

@@ -45,11 +45,9 @@ class Profiles(Instances):
     def launch(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         wanted = request.get("IamInstanceProfile")
         name = self.profile_name(wanted) if wanted else None
-        known = set(self.reservations)
         reservation = super().launch(request, options)
-        if name and reservation.id not in known:  # else its ClientToken was used before
-            for instance in reservation.instances:
-                instance.profile = self._association(instance, name)
+        for instance in reservation.instances if name else ():
+            instance.profile = self._association(instance, str(name))
         return reservation
 
     def profile_name(self, wanted: Mapping[str, str]) -> str:

@@ -7,13 +7,15 @@ InternalError, the traceback goes to the log, and the next call brings the state
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
+import select
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -24,12 +26,14 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from pileus.model.errors import UserError
+from pileus.system import clock
 from pileus.vpc.ec2 import errors, quotas
 from pileus.vpc.ec2.actions import Actions, Answer, refusal
 from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.offered import CHANGING
 from pileus.vpc.ec2.settings import CatalogueImage, Ec2Settings
 from pileus.vpc.ec2.snapshot import snapshot
+from pileus.vpc.faults import Faults, strikes
 from pileus.vpc.state import InstanceState, RegionState
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ LOOPBACK = "127.0.0.1"
 """The only address this ever listens on: whoever reaches it starts machines as root."""
 
 MAX_BODY = 1 << 20
+PATIENCE = 120.0
+"""Seconds that a call without an answer is kept, unless the caller gives it up."""
 TARGET, JSON = "HTTP_X_AMZ_TARGET", "application/x-amz-json-1.1"
 """The header that tells AWS's JSON protocol from the query API, and the type of its answers."""
 _SCOPE = re.compile(
@@ -51,8 +57,13 @@ OnChange = Callable[[RegionState], None]
 class Ec2Server:
     """A region and its endpoint. `on_change` runs in the thread of the call that caused it."""
 
-    def __init__(self, settings: Ec2Settings, on_change: OnChange) -> None:
+    def __init__(
+        self, settings: Ec2Settings, on_change: OnChange, wrong: Callable[[], Faults] = Faults
+    ) -> None:
+        """`wrong` tells the faults that are switched on, for each call afresh."""
         self._settings = settings
+        self._wrong = wrong
+        self._calls = itertools.count()
         self._backend = Backend(settings)
         self._on_change = on_change
         self._turn = threading.RLock()
@@ -156,7 +167,17 @@ class Ec2Server:
     def wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The endpoint as a WSGI application, for tests without a socket too."""
         request_id = str(uuid.uuid4())
-        status, body = self._handle(environ, request_id)
+        call, wrong = next(self._calls), self._wrong()
+        if wrong.api_delay:
+            clock.sleep(wrong.api_delay)
+        if strikes(call, wrong.api_throttle):
+            status, body = _refused(environ, errors.throttled(), request_id)
+        elif strikes(call, wrong.api_unavailable):
+            status, body = _refused(environ, errors.unavailable(), request_id)
+        else:
+            status, body = self._handle(environ, request_id)
+        if strikes(call, wrong.api_lost):
+            _say_nothing(environ)
         json_spoken = TARGET in environ
         response = Response(body, status, mimetype=JSON if json_spoken else "text/xml")
         response.headers["x-amzn-RequestId"] = request_id
@@ -176,10 +197,7 @@ class Ec2Server:
         except Exception:
             log.exception("a call failed")
             refused = errors.internal()
-        status = int(getattr(refused, "status", 400))
-        if TARGET in environ:
-            return status, quotas.refusal(refused.code, refused.message)
-        return status, refusal(refused.code, refused.message, request_id)
+        return _refused(environ, refused, request_id)
 
     def _dispatch(self, request: Request, request_id: str) -> Answer:
         self._check_origin(request)
@@ -236,6 +254,21 @@ class Ec2Server:
             f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
             "</GetCallerIdentityResponse>"
         )
+
+
+def _refused(environ: Mapping[str, Any], error: ServiceException, request_id: str) -> Answer:
+    status = int(getattr(error, "status", 400))
+    if TARGET in environ:
+        return status, quotas.refusal(error.code, error.message)
+    return status, refusal(error.code, error.message, request_id)
+
+
+def _say_nothing(environ: Mapping[str, Any]) -> None:
+    """Until the caller has had enough."""
+    connection = environ.get("werkzeug.socket")
+    if connection is not None:
+        select.select([connection], [], [], PATIENCE)
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Quiet(WSGIRequestHandler):
