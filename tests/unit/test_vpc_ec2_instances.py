@@ -138,6 +138,22 @@ def test_a_client_token_launches_once(region: Region) -> None:
     assert region.run(other, ClientToken="two") != first
 
 
+def test_interfaces_that_a_launch_makes_have_the_tags_it_names(region: Region) -> None:
+    ready = region.eni()
+    tags = [{"Key": "of", "Value": "us"}]
+    region.run(
+        NetworkInterfaces=[
+            {"DeviceIndex": 0, "NetworkInterfaceId": ready},
+            {"DeviceIndex": 1, "SubnetId": region.management},
+        ],
+        TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags}],
+    )
+    found = region.ec2.describe_network_interfaces(Filters=[{"Name": "tag:of", "Values": ["us"]}])
+    (made,) = found["NetworkInterfaces"]
+    assert made["NetworkInterfaceId"] != ready
+    assert made["TagSet"] == tags
+
+
 def test_several_instances_are_one_reservation(region: Region) -> None:
     made = region.ec2.run_instances(
         ImageId=region.image,

@@ -443,3 +443,12 @@ def test_an_elastic_ip_in_use_is_not_released(region: Region) -> None:
     region.ec2.release_address(AllocationId=elastic)
     assert region.state.elastic_ips == {}
     assert region.ec2.describe_addresses()["Addresses"] == []
+
+
+def test_elastic_ips_have_no_reverse_names(region: Region) -> None:
+    elastic = region.elastic()
+    asked = region.ec2.describe_addresses_attribute(
+        AllocationIds=[elastic], Attribute="domain-name"
+    )
+    public = str(region.state.elastic_ips[elastic].public)
+    assert asked["Addresses"] == [{"PublicIp": public, "AllocationId": elastic}]

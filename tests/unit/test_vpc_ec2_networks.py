@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from vpc_ec2 import Region, refused
 
-ANYWHERE = [{"CidrIp": "0.0.0.0/0"}]
+from pileus.vpc.state import Permission
+
+ALL = "0.0.0.0/0"
+ANYWHERE = [{"CidrIp": ALL}]
+TOLD = {"Description": "from anywhere"}
 
 
 @pytest.fixture
@@ -307,6 +311,71 @@ def test_a_rule_is_revoked_as_it_was_authorised(region: Region) -> None:
         revoke(GroupId=region.group, IpPermissions=[ssh(), ssh(FromPort=80, ToPort=80)])
     revoke(GroupId=region.group, IpPermissions=[ssh(IpProtocol="6")])
     assert region.state.groups[region.group].ingress == ()
+
+
+def test_rules_are_modified_where_they_are_all_or_none(region: Region) -> None:
+    friends = region.new_group("friends")
+    made = region.ec2.authorize_security_group_ingress(
+        GroupId=region.group,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": ALL}]},
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 80,
+                "ToPort": 80,
+                "UserIdGroupPairs": [{"GroupId": region.group}],
+            },
+        ],
+    )["SecurityGroupRules"]
+    network, group = (one["SecurityGroupRuleId"] for one in made)
+
+    def modify(**rules: dict[str, Any]) -> None:
+        changes = [
+            {"SecurityGroupRuleId": id, "SecurityGroupRule": rule}
+            for id, rule in zip((network, group, "sgr-0"), rules.values(), strict=False)
+        ]
+        region.ec2.modify_security_group_rules(GroupId=region.group, SecurityGroupRules=changes)
+
+    web = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+    narrow, ours = {**web, "CidrIpv4": "192.0.2.7/24"}, {**web, "ReferencedGroupId": friends}
+    with refused("InvalidGroup.NotFound", region):
+        modify(first=narrow, second={**web, "ReferencedGroupId": "sg-0"})
+    with refused("InvalidParameterValue", region):
+        modify(first=narrow, second=narrow)
+    with refused("InvalidSecurityGroupRuleId.NotFound", region):
+        modify(first=narrow, second=ours, third=narrow)
+    modify(first=narrow, second=ours)
+
+    assert region.state.groups[region.group].ingress == (
+        Permission("tcp", (443, 443), frozenset({IPv4Network("192.0.2.0/24")})),
+        Permission("tcp", (443, 443), groups=frozenset({friends})),
+    )
+
+
+def test_descriptions_are_no_part_of_a_rule(region: Region) -> None:
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    region.permit(**rule, IpRanges=[{"CidrIp": ALL}])
+    before = region.state
+    region.ec2.update_security_group_rule_descriptions_ingress(
+        GroupId=region.group, IpPermissions=[{**rule, "IpRanges": [{"CidrIp": ALL, **TOLD}]}]
+    )
+    assert region.state == before
+    shown = region.ec2.describe_security_groups(GroupIds=[region.group])["SecurityGroups"][0]
+    assert shown["IpPermissions"][0]["IpRanges"] == [{"CidrIp": ALL, **TOLD}]
+
+
+def test_a_route_to_an_instance_is_one_to_its_only_interface(region: Region) -> None:
+    alone, pair = region.eni(), (region.eni(), region.eni())
+    instance, other = region.run(alone), region.run(*pair)
+    table = region.ec2.create_route_table(VpcId=region.vpc)["RouteTable"]["RouteTableId"]
+    route = {"RouteTableId": table, "DestinationCidrBlock": "10.9.0.0/16"}
+    with refused("InvalidInstanceID", region):
+        region.ec2.create_route(**route, InstanceId=other)
+    region.ec2.create_route(**route, InstanceId=instance)
+    assert region.state.route_tables[table].routes[-1].target == alone
+    region.ec2.replace_route(**route, NetworkInterfaceId=pair[0])
+    region.ec2.replace_route(**route, InstanceId=instance)
+    assert region.state.route_tables[table].routes[-1].target == alone
 
 
 def test_a_group_that_another_one_names_stays(region: Region) -> None:

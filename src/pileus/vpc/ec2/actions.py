@@ -280,6 +280,12 @@ class Actions(EC2Response):  # type: ignore[misc]
             interface.delete_on_termination = bool(attachment.get("DeleteOnTermination"))
         return result
 
+    def describe_addresses_attribute(self) -> ActionResult:
+        """Reverse names, of which there are none here."""
+        found = self.ec2_backend.describe_addresses(self._get_param("AllocationIds", []))
+        shown = [{"PublicIp": one.public_ip, "AllocationId": one.allocation_id} for one in found]
+        return ActionResult({"Addresses": shown})
+
     def associate_iam_instance_profile(self) -> ActionResult:
         name = self.ec2_backend.profile_name(self._get_param("IamInstanceProfile") or {})
         return _association(self.ec2_backend.associate_profile(self._get_param("InstanceId"), name))

@@ -403,5 +403,18 @@ def main_table(table: str) -> AwsError:
     return dependency("routeTable", table)
 
 
+def rule_unknown(rule: str) -> AwsError:
+    return AwsError(
+        "InvalidSecurityGroupRuleId.NotFound", f"The security group rule ID '{rule}' does not exist"
+    )
+
+
+def rule_of_another_kind(rule: str) -> AwsError:
+    return invalid_value(
+        f"Invalid rule type for security group rule '{rule}'. You may not specify a network for a "
+        "rule that refers to a group, or the other way round."
+    )
+
+
 def unknown_protocol(protocol: str) -> AwsError:
     return invalid_value(f"Invalid value '{protocol}' for IP protocol. Unknown protocol.")

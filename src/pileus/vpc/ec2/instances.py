@@ -121,7 +121,10 @@ class Instances(ElasticIps):
             raise errors.key_unknown(key)
         _check_hop_limit((request.get("MetadataOptions") or {}).get("HttpPutResponseHopLimit"))
         specs = self._checked_specs(request, count)
+        before = set(self.enis)
         prepared = self._prepared(specs, instance_type, count)
+        for id in set(self.enis) - before:
+            self.enis[id].add_tags(_interface_tags(request))
         reservation = self._launch_each(image, prepared, options)
         for instance in reservation.instances:
             instance.public_key = self.key_pairs[key].public_key.strip() if key else None
@@ -447,6 +450,16 @@ def _metadata_values(options: Any) -> tuple[Any, ...]:
         options.http_put_response_hop_limit,
         options.http_protocol_ipv6,
     )
+
+
+def _interface_tags(request: Mapping[str, Any]) -> dict[str, str]:
+    """For the interfaces that the launch makes."""
+    return {
+        tag["Key"]: tag["Value"]
+        for specification in request.get("TagSpecifications") or ()
+        if specification["ResourceType"] == "network-interface"
+        for tag in specification.get("Tags", [])
+    }
 
 
 def _root_gib(request: Mapping[str, Any], image: Any) -> int:

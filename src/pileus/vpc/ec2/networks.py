@@ -193,6 +193,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
         **options: Any,
     ) -> Route:
         table = self.get_route_table(route_table_id)
+        options = self._by_interface(options)
         if not options.get("local"):
             destination_cidr_block = _destination(
                 destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id
@@ -214,6 +215,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
         destination = _destination(
             destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id
         )
+        options = self._by_interface(options)
         self._check_target(self.get_route_table(route_table_id), options)
         return super().replace_route(route_table_id, destination, **options)
 
@@ -235,6 +237,16 @@ class Networks(EC2Backend):  # type: ignore[misc]
                 f"cannot remove local route {destination} in route table {route_table_id}"
             )
         return super().delete_route(route_table_id, destination)
+
+    def _by_interface(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """A route to an instance is one to its only interface. [API_CreateRoute]"""
+        instance = options.get("instance_id")
+        if not instance:
+            return dict(options)
+        nics = list(self.get_instance(instance).nics.values())
+        if len(nics) != 1:
+            raise errors.several_interfaces(instance)
+        return {**options, "instance_id": None, "interface_id": nics[0].id}
 
     def _check_target(self, table: Any, options: Mapping[str, Any]) -> None:
         targets = {name: value for name, value in options.items() if value and name != "local"}
@@ -338,6 +350,45 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def revoke_security_group_egress(self, **rule: Any) -> None:
         wanted = rule if rule.get("security_rule_ids") else self._checked(rule)
         super().revoke_security_group_egress(**wanted)
+
+    def modify_security_group_rules(
+        self, group_id: str, rules: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """All of them or none; what a rule is about stays of its kind."""
+        group = self.security_group(group_id)
+        changes = []
+        for id, wanted in rules.items():
+            rule = group.get_rule(id)
+            if rule is None:
+                raise errors.rule_unknown(id)
+            changes.append((rule, self._modified(wanted)))
+            if bool(rule.source_group) != bool(wanted.get("ReferencedGroupId")):
+                raise errors.rule_of_another_kind(id)
+        for rule, change in changes:
+            for name, value in change.items():
+                setattr(rule, name, value)
+
+    def _modified(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """A rule's attributes, from how ModifySecurityGroupRules spells it."""
+        network, group = wanted.get("CidrIpv4"), wanted.get("ReferencedGroupId")
+        if wanted.get("CidrIpv6") or wanted.get("PrefixListId"):
+            raise errors.unsupported("rules for IPv6 networks or prefix lists")
+        described = {"Description": wanted["Description"]} if "Description" in wanted else {}
+        checked = self._checked(
+            {
+                "ip_protocol": wanted.get("IpProtocol"),
+                "from_port": wanted.get("FromPort"),
+                "to_port": wanted.get("ToPort"),
+                "ip_ranges": [{"CidrIp": network, **described}] if network else [],
+                "source_groups": [{"GroupId": group, **described}] if group else [],
+            }
+        )
+        change = {name: checked[name] for name in ("ip_protocol", "from_port", "to_port")}
+        if network:
+            return {**change, "ip_range": checked["ip_ranges"][0]}
+        named = self.security_group(str(group))
+        known = {"GroupName": named.name, "UserId": self.account_id}
+        return {**change, "source_group": {**known, **checked["source_groups"][0]}}
 
     def _checked(self, rule: Mapping[str, Any]) -> dict[str, Any]:
         """A rule in AWS's one spelling: canonical networks, named protocols, whole port ranges."""

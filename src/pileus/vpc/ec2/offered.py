@@ -8,6 +8,7 @@ READING = frozenset(
     [
         "DescribeAccountAttributes",
         "DescribeAddresses",
+        "DescribeAddressesAttribute",
         "DescribeAvailabilityZones",
         "DescribeDhcpOptions",
         "DescribeIamInstanceProfileAssociations",
@@ -72,6 +73,7 @@ CHANGING = frozenset(
         "ModifyInstanceAttribute",
         "ModifyInstanceMetadataOptions",
         "ModifyNetworkInterfaceAttribute",
+        "ModifySecurityGroupRules",
         "ModifySubnetAttribute",
         "ModifyVpcAttribute",
         "RebootInstances",
@@ -86,6 +88,8 @@ CHANGING = frozenset(
         "StopInstances",
         "TerminateInstances",
         "UnassignPrivateIpAddresses",
+        "UpdateSecurityGroupRuleDescriptionsEgress",
+        "UpdateSecurityGroupRuleDescriptionsIngress",
     ]
 )
 
@@ -113,6 +117,6 @@ TAGGED: Mapping[str, frozenset[str]] = {
     "CreateSubnet": frozenset({"subnet"}),
     "CreateVpc": frozenset({"vpc"}),
     "ImportKeyPair": frozenset({"key-pair"}),
-    "RunInstances": frozenset({"instance", "volume"}),
+    "RunInstances": frozenset({"instance", "network-interface", "volume"}),
 }
 """What an action makes that TagSpecifications may name."""
