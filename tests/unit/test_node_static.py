@@ -141,3 +141,10 @@ def test_nobody_but_an_administrator_chooses_the_address_of_a_floating_ip() -> N
     """Neutron does not hold an address that is asked for against its pools."""
     policy = yaml.safe_load((STATIC / "etc/neutron/policy.d/pileus.yaml").read_text())
     assert policy["create_floatingip:floating_ip_address"] == "rule:admin_only"
+
+
+@pytest.mark.parametrize("unit", ["neutron-l3-agent", "neutron-dhcp-agent"])
+def test_a_restart_of_the_switch_has_ports_plugged_again(unit: str) -> None:
+    """In userspace its internal ports are made anew, outside of the namespaces they were in."""
+    assert "PartOf=ovs-vswitchd.service" in drop_in(unit)
+    assert "ExecStartPre=+/usr/lib/pileus/dead-taps" in drop_in(unit)
