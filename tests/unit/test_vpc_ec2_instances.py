@@ -154,6 +154,37 @@ def test_interfaces_that_a_launch_makes_have_the_tags_it_names(region: Region) -
     assert made["TagSet"] == tags
 
 
+def test_the_root_volume_is_the_images_and_goes_with_the_instance(region: Region) -> None:
+    kept = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 3}}]
+    for asked, sizes in (
+        ([], {"/dev/xvda": 8}),
+        ([{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 20}}], {"/dev/xvda": 20}),
+        ([{"DeviceName": "/dev/xvda", "Ebs": {"VolumeType": "gp3"}}], {"/dev/xvda": 8}),
+        (kept, {"/dev/xvda": 8, "/dev/sdf": 3}),
+    ):
+        instance = region.run(region.eni(), **({"BlockDeviceMappings": asked} if asked else {}))
+        shown = machine(region, instance)
+        assert shown["RootDeviceName"] == "/dev/xvda"
+        ids = {one["DeviceName"]: one["Ebs"]["VolumeId"] for one in shown["BlockDeviceMappings"]}
+        volumes = region.ec2.describe_volumes(VolumeIds=list(ids.values()))["Volumes"]
+        known = {one["VolumeId"]: one["Size"] for one in volumes}
+        assert {name: known[id] for name, id in ids.items()} == sizes
+        region.ec2.terminate_instances(InstanceIds=[instance])
+    (left,) = region.ec2.describe_volumes()["Volumes"]
+    assert (left["Size"], left["State"]) == (3, "available")
+
+
+def test_an_instance_shows_its_interfaces_as_they_show_themselves(region: Region) -> None:
+    eni = region.eni()
+    (shown,) = machine(region, region.run(eni))["NetworkInterfaces"]
+    alone = region.interface(eni)
+    assert "Association" not in shown
+    assert {name: shown[name] for name in shown if name in alone and name != "Attachment"} == {
+        name: alone[name] for name in shown if name in alone and name != "Attachment"
+    }
+    assert shown["NetworkInterfaceId"] == eni
+
+
 def test_several_instances_are_one_reservation(region: Region) -> None:
     made = region.ec2.run_instances(
         ImageId=region.image,

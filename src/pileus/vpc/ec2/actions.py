@@ -6,7 +6,7 @@ exist; the others are refused by name, so that nothing is half there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -322,11 +322,11 @@ class Actions(EC2Response):  # type: ignore[misc]
             "metadata_options": self._get_param("MetadataOptions", {}),
             "client_token": self._get_param("ClientToken"),
         }
-        mappings = self._parse_block_device_mapping()
-        if mappings:
-            launch["block_device_mappings"] = _with_root_deleted(
-                mappings, self._get_param("BlockDeviceMappings")
-            )
+        image = self.ec2_backend.image(str(self._get_param("ImageId") or ""))
+        self.params["BlockDeviceMappings"] = _with_root(
+            image, self._get_param("BlockDeviceMappings", [])
+        )
+        launch["block_device_mappings"] = self._parse_block_device_mapping()
         user_data = parse_user_data(self._get_param("UserData"))
         reservation = self.ec2_backend.launch(
             dict(self.params), {"launch": launch, "user_data": user_data}
@@ -364,13 +364,16 @@ def _association(shown: Association) -> ActionResult:
     return ActionResult({"IamInstanceProfileAssociation": shown})
 
 
-def _with_root_deleted(mappings: Any, asked: Any) -> Any:
-    """A root volume goes with its instance unless told otherwise. [EC2 user guide, root volumes]"""
-    for mapping, wanted in zip(mappings, asked, strict=True):
-        root = mapping["DeviceName"] in ("/dev/xvda", "/dev/sda1")
-        if root and "DeleteOnTermination" not in wanted.get("Ebs", {}):
-            mapping["Ebs"]["DeleteOnTermination"] = True
-    return mappings
+def _with_root(image: Any, asked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The root volume, of the image's size, which goes with its instance, unless told otherwise;
+    then the others. [EC2 user guide, root volumes]"""
+    root = image.root_device_name
+    own = {"VolumeSize": image.root_gib, "DeleteOnTermination": True}
+    for mapping in asked:
+        if mapping.get("DeviceName") == root:
+            own |= mapping.get("Ebs", {})
+    others = [mapping for mapping in asked if mapping.get("DeviceName") != root]
+    return [{"DeviceName": root, "Ebs": own}, *others]
 
 
 def _changes(changes: Any) -> list[dict[str, Any]]:

@@ -9,15 +9,19 @@ from typing import Any
 from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.filters import ADDRESS, select
 from pileus.vpc.ec2.interfaces import Interfaces
-from pileus.vpc.ec2.objects import Address, Instance, Interface
+from pileus.vpc.ec2.objects import Address, Instance, Interface, LentAddress
 from pileus.vpc.ec2.quotas import ELASTIC_IPS
+from pileus.vpc.ec2.settings import Ec2Settings
 
 
 class ElasticIps(Interfaces):
     """Addresses come from the region's pool, so that a wire can route them."""
 
-    _given = 0
-    """Position in the pool after the last address given out: a released one rests for a while."""
+    def __init__(self, settings: Ec2Settings) -> None:
+        self.lent: list[LentAddress] = []
+        self._given = 0
+        """Position in the pool after the last one given out: a released one rests for a while."""
+        super().__init__(settings)
 
     def allocate_address(
         self,
@@ -42,19 +46,42 @@ class ElasticIps(Interfaces):
             raise errors.public_address_unknown(text) from None
         if address not in self.settings.elastic_pool:
             raise errors.public_address_unknown(text)
-        if any(elastic.public_ip == text for elastic in self.addresses):
+        if address in self._public_in_use():
             raise errors.public_address_in_use(text)
         return address
 
     def _free_public(self) -> IPv4Address:
         pool = list(self.settings.elastic_pool.hosts())
-        used = {IPv4Address(elastic.public_ip) for elastic in self.addresses}
+        used = self._public_in_use()
         for offset in range(len(pool)):
             position = (self._given + offset) % len(pool)
             if pool[position] not in used:
                 self._given = position + 1
                 return pool[position]
         raise errors.no_free_public_address()
+
+    def _public_in_use(self) -> set[IPv4Address]:
+        return {IPv4Address(one.public_ip) for one in (*self.addresses, *self.lent)}
+
+    # Public addresses that are lent to running machines
+    # [EC2 user guide, "Public IPv4 addresses"]
+
+    def lend(self, instance: Instance) -> None:
+        """Give an instance that wants one a public address, unless it has several interfaces or
+        an Elastic IP."""
+        interface = instance.primary
+        alone = interface is not None and len(instance.nics) == 1
+        if interface is None or not alone or not interface.wants_public or interface.association:
+            return
+        address = LentAddress(self, domain="vpc", address=str(self._free_public()), tags={})
+        address.bind(interface, interface.addresses[0])
+        self.lent.append(address)
+
+    def take_back(self, interface: Interface | None) -> None:
+        """End the loan of an interface, if there is one."""
+        for address in [one for one in self.lent if one.eni is interface]:
+            address.unbind()
+            self.lent.remove(address)
 
     def address_by_ip(self, ips: Sequence[str], fail_if_not_found: bool = True) -> list[Address]:
         found = [elastic for elastic in self.addresses if elastic.public_ip in ips]
@@ -103,9 +130,19 @@ class ElasticIps(Interfaces):
                 if not reassociate:
                     raise errors.already_associated(interface.id, str(other.association_id))
                 other.unbind()
-        elastic.unbind()
+        if target == interface.addresses[0]:
+            self.take_back(interface)
+        self._release(elastic)
         elastic.bind(interface, target)
         return elastic
+
+    def _release(self, elastic: Address) -> None:
+        """Disassociate; a machine that wants a public address gets another one for it."""
+        interface = elastic.eni
+        elastic.unbind()
+        instance = interface.instance if interface is not None else None
+        if instance is not None and instance.state in ("pending", "running"):
+            self.lend(instance)
 
     def _target(self, interface: Interface, private: str | None) -> IPv4Address:
         if private is None:
@@ -129,11 +166,11 @@ class ElasticIps(Interfaces):
     ) -> None:
         if address:
             (elastic,) = self.address_by_ip([address])
-            elastic.unbind()
+            self._release(elastic)
             return
         for elastic in self.addresses:
             if association_id and elastic.association_id == association_id:
-                elastic.unbind()
+                self._release(elastic)
                 return
         raise errors.association_unknown(str(association_id))
 

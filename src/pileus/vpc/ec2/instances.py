@@ -172,10 +172,19 @@ class Instances(ElasticIps):
             )
         if len(set(indexes)) != len(indexes):
             raise errors.invalid_value("Each network interface requires a unique device index.")
+        if any("AssociatePublicIpAddress" in spec for spec in specs):
+            if len(specs) > 1:
+                raise errors.invalid_combination(
+                    "The associatePublicIPAddress parameter cannot be specified when launching "
+                    "with multiple network interfaces."
+                )
+            if specs[0].get("NetworkInterfaceId"):
+                raise errors.invalid_combination(
+                    "The associatePublicIPAddress parameter cannot be specified for an existing "
+                    "network interface."
+                )
 
     def _check_spec(self, spec: Mapping[str, Any], count: int) -> None:
-        if spec.get("AssociatePublicIpAddress"):
-            raise errors.unsupported("public addresses other than Elastic IPs")
         id = spec.get("NetworkInterfaceId")
         if id:
             if count > 1:
@@ -257,6 +266,7 @@ class Instances(ElasticIps):
             own = Instance.adopt(instance, whole.id)
             own.ami_launch_index = index
             own.enter("running" if self.settings.settle_at_once else "pending")
+            self.lend(own)
         return whole
 
     def _nics(self, specs: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
@@ -282,6 +292,8 @@ class Instances(ElasticIps):
             spec.get("Description"),
             secondary_ips_count=spec.get("SecondaryPrivateIpAddressCount"),
         )
+        subnets_choice = str(made.subnet.map_public_ip_on_launch).lower() == "true"
+        made.wants_public = bool(spec.get("AssociatePublicIpAddress", subnets_choice))
         # What a launch makes, termination removes, unless told otherwise. [API_RunInstances]
         made.delete_on_termination = bool(spec.get("DeleteOnTermination", True))
         return made
@@ -321,9 +333,12 @@ class Instances(ElasticIps):
     # States
 
     def start_instances(self, instance_ids: Sequence[str]) -> list[Change]:
-        return self._transit(
+        changes = self._transit(
             instance_ids, "started", {"stopped": "pending"}, ("running", "pending")
         )
+        for instance, _ in changes:
+            self.lend(instance)
+        return changes
 
     def stop_instances(self, instance_ids: Sequence[str]) -> list[Change]:
         begin = {"running": "stopping", "pending": "stopping"}
@@ -381,6 +396,8 @@ class Instances(ElasticIps):
             state = "shutting-down"
         # What began a shutdown is its reason; the end of it adds none.
         why = reason or instance.reason or _reason(state)
+        if state in ("stopped", "terminated"):
+            self.take_back(instance.primary)
         if state == "terminated":
             self._free_interfaces(instance)
             instance.terminate()

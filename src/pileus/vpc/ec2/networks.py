@@ -135,7 +135,8 @@ class Networks(EC2Backend):  # type: ignore[misc]
         return super().attach_internet_gateway(internet_gateway_id, vpc_id)
 
     def detach_internet_gateway(self, internet_gateway_id: str, vpc_id: str) -> None:
-        if any(address.eni and address.eni.vpc_id == vpc_id for address in self.addresses):
+        mapped = [eni for eni in self.enis.values() if eni.vpc_id == vpc_id and eni.associations]
+        if mapped:
             raise errors.mapped_addresses(vpc_id)
         super().detach_internet_gateway(internet_gateway_id, vpc_id)
 

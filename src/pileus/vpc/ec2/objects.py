@@ -46,6 +46,7 @@ class Interface(MotoInterface):  # type: ignore[misc]
             description=description,
         )
         self.mac_address: str = _unused_mac(backend)
+        self.wants_public = False
 
     @property
     def addresses(self) -> list[IPv4Address]:
@@ -69,10 +70,21 @@ class Interface(MotoInterface):  # type: ignore[misc]
         self.private_ip_addresses.remove(self.entry(address))
 
     @property
-    def association(self) -> dict[str, Any]:
-        """The Elastic IP of the primary address, or nothing."""
-        found: dict[str, Any] = self.private_ip_addresses[0].get("Association", {})
+    def network_interface_id(self) -> str:
+        """The id as DescribeInstances calls it."""
+        return str(self.id)
+
+    @property
+    def association(self) -> dict[str, Any] | None:
+        """The public address of the primary address, or None."""
+        found: dict[str, Any] | None = self.private_ip_addresses[0].get("Association")
         return found
+
+    @property
+    def associations(self) -> list[dict[str, Any]]:
+        """The public addresses of all its addresses."""
+        entries = self.private_ip_addresses
+        return [entry["Association"] for entry in entries if "Association" in entry]
 
     @property
     def instance_private_ip_address_list(self) -> list[dict[str, Any]]:
@@ -143,6 +155,19 @@ class Address(MotoAddress):  # type: ignore[misc]
     @property
     def private_ip_address(self) -> str | None:
         return str(self.private) if self.private else None
+
+
+class LentAddress(Address):
+    """A public address that comes with a launch and goes when the machine stops. It belongs to
+    Amazon: no call can allocate, move or release it."""
+
+    def show(self) -> None:
+        super().show()
+        if self.eni is not None and self.private is not None:
+            shown = self.eni.entry(self.private)["Association"]
+            for name in ("AllocationId", "AssociationId"):
+                del shown[name]
+            shown["IpOwnerId"] = "amazon"
 
 
 CODES = {

@@ -28,7 +28,9 @@ def snapshot(backend: Backend) -> state.RegionState:
         route_tables={id: _route_table(table) for id, table in backend.route_tables.items()},
         groups={group.id: _group(group) for group in groups},
         enis={id: _eni(eni) for id, eni in backend.enis.items()},
-        elastic_ips={one.allocation_id: _elastic_ip(one) for one in backend.addresses},
+        elastic_ips={
+            one.allocation_id: _elastic_ip(one) for one in (*backend.addresses, *backend.lent)
+        },
         instances={one.id: _instance(backend, one) for one in instances},
         region=backend.region_name,
         account=backend.account_id,
