@@ -72,7 +72,14 @@ def router_made_anew(cloud: CloudUnderTest, town: Town) -> None:
 
 
 def reboot(cloud: CloudUnderTest, _: Town) -> None:
+    before = booted(cloud)
     cloud.controller("sudo", "systemctl", "reboot", check=False)
+    until("the machine came back", lambda: booted(cloud) not in ("", before), RECOVERY_SECONDS)
+
+
+def booted(cloud: CloudUnderTest) -> str:
+    """When the machine's first process was started; empty while it does not answer."""
+    return cloud.controller("stat", "--format=%Z", "/proc/1", check=False).stdout
 
 
 def stop_and_start(cloud: CloudUnderTest, _: Town) -> None:
