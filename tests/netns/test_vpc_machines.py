@@ -148,6 +148,9 @@ def test_a_reboot_keeps_disk_name_and_nics_and_nothing_that_was_made_of_them(
     assert machine.boots(2) == found, "and no bridge of the last boot"
     machine.do("busybox ls /kept")
     assert nic(instance) == mac
+    machine.do("busybox ip link set eth0 up")
+    machine.do("busybox udhcpc -i eth0 -n -q -t 3 -T 1")
+    assert machine.said(f"lease of {before['PrivateIpAddress']} obtained")
     cloud.await_state(instance, "running")
     after = cloud.look(instance)
     for same in ("PrivateIpAddress", "PrivateDnsName", "InstanceId"):
@@ -258,7 +261,7 @@ def test_a_machine_that_was_killed_says_so(power: Power) -> None:
     TinyMachine(power.disk).boots(1)
     record = files.read_json(power.disk.record)
     assert record
-    process.end(process.ProcessId(record["pid"], record["started"]), first=signal.SIGKILL)
+    os.kill(record["pid"], signal.SIGKILL)
     clock.poll(lambda: power.reports[1:] or None, what="no report", hint="", timeout=20)
     state, reason = power.reports[1]
     assert state == "stopped"

@@ -66,6 +66,10 @@ class TinyMachine:
         with os.fdopen(descriptor, "w") as orders:
             orders.write(order + "\n")
 
+    def said(self, text: str) -> bool:
+        """Whether a line on its console has this in it."""
+        return any(text in line for line in self._said())
+
     def _said(self) -> list[str]:
         console = self._disk.console
         return console.read_text().split("\n") if console.exists() else []
