@@ -16,7 +16,7 @@ from pileus.api.record import Record
 from pileus.api.status import look
 from pileus.api.wanted import Wants, wants
 from pileus.model.addresses import Socket
-from pileus.model.errors import Fault
+from pileus.model.errors import Fault, PileusError, Refused
 from pileus.model.node import Login
 from pileus.model.publishing import Published
 from pileus.model.report import Progress
@@ -44,7 +44,9 @@ def _up(cloud: Cloud, progress: Progress) -> UpResult:
     aws = environment.reach_aws(cloud)
     changed: list[str] = []
     with progress.stage("underlay") as stage:
-        before = _dropped_before(cloud, aws.observe(cloud.spec.cloud).node)
+        there = aws.observe(cloud.spec.cloud).node
+        before = _dropped_before(cloud, there)
+        _refuse_what_cannot_be(cloud, there, want)
         changed += environment.grow(cloud, aws, want, stage)
         machine = environment.require_node(aws.observe(cloud.spec.cloud))
     with progress.stage("machine") as stage:
@@ -67,6 +69,18 @@ def _up(cloud: Cloud, progress: Progress) -> UpResult:
         tuple(changed),
         tuple(Check(item.sentence, item.ok is not False, item.detail) for item in results),
     )
+
+
+def _refuse_what_cannot_be(cloud: Cloud, machine: Node | None, want: Wants) -> None:
+    """Refuse what OpenStack cannot follow to before anything is changed, where it can be asked."""
+    if machine is None or machine.state != "running":
+        return
+    try:
+        tenant.require_possible(cloud, machine, want)
+    except Refused:
+        raise
+    except PileusError:
+        return  # not configured yet, or not well: what follows is there to mend that
 
 
 def _dropped_before(cloud: Cloud, machine: Node | None) -> checks.Counters:
