@@ -148,3 +148,15 @@ def test_a_restart_of_the_switch_has_ports_plugged_again(unit: str) -> None:
     """In userspace its internal ports are made anew, outside of the namespaces they were in."""
     assert "PartOf=ovs-vswitchd.service" in drop_in(unit)
     assert "ExecStartPre=+/usr/lib/pileus/dead-taps" in drop_in(unit)
+
+
+def test_a_guests_host_key_lies_behind_its_images_file_system() -> None:
+    """So that it stays through reboots, and nothing of the image is written over."""
+    init = (STATIC / "usr/lib/pileus/guest/init").read_text()
+    builder = (STATIC / "usr/lib/pileus/guest-image").read_text()
+    found = re.search(r"^slot=\$\(\((\d+) \* 2048\)\)$", init, re.MULTILINE)
+    size = re.search(r"^SIZE = (\d+) \* 2\*\*20$", builder, re.MULTILINE)
+    assert found
+    assert size
+    assert int(found[1]) >= int(size[1])
+    assert init.count("of=/dev/vda bs=512 seek=$slot") == 1
