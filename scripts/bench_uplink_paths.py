@@ -34,6 +34,8 @@ BEHIND, BEHIND_GATEWAY = IPv4Address("172.24.4.101"), IPv4Address("172.24.4.1")
 """The provider network that others make up on the node, and translate once more."""
 NIC = UplinkNic("eth1", NIC_MAC, "mac-nat", resolver_mac(NIC_MAC))
 BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
+ANNOUNCED, ANNOUNCED_EVERY = 3, 2.0
+"""How often Neutron does, seconds apart. [neutron/agent/linux/ip_lib.py, _arping]"""
 
 _QUIET = {
     "net/ipv6/conf/all/disable_ipv6": "1",
@@ -204,10 +206,7 @@ def speak(path: Path, count: int) -> None:
 
 
 def announce(path: Path, role: str, sender: Mac, address: IPv4Address) -> None:
-    """What Neutron sends for a gateway's address: `arping -U`, then `arping -A`.
-
-    [neutron/agent/linux/ip_lib.py, _arping]
-    """
+    """What Neutron sends for a gateway's address each time: `arping -U`, then `arping -A`."""
     with netns.run_inside(path.namespace(role), lambda: _raw("qg0")) as raw:
         for request in (True, False):
             raw.send(_gratuitous(sender, address, request=request))

@@ -180,21 +180,28 @@ def round_trip(path: Path, seconds: float) -> float:
         return median(seen)
 
 
-def answered_after(path: Path, address: IPv4Address, begin: Callable[[], None]) -> float:
+def answered_after(
+    path: Path, address: IPv4Address, begin: Callable[[threading.Event], None]
+) -> float:
     """Seconds from when `begin` is called to the first answer to one of the cloud's pings.
 
-    Raises Fault where nothing answers.
+    What `begin` is given is set once there was an answer. Raises Fault where there is none.
     """
     found: list[float] = []
-    asking = threading.Event()
+    asking, answered = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        found.extend(_ask(made, asking))
+        answered.set()
+
     with netns.run_inside(path.cloud, _pinging) as made:
         made.connect((str(address), 0))
-        pinger = threading.Thread(target=lambda: found.extend(_ask(made, asking)))
+        pinger = threading.Thread(target=ask)
         pinger.start()
         asking.wait(PATIENCE)
         began = time.perf_counter()
         try:
-            begin()
+            begin(answered)
         finally:
             pinger.join()
     if not found or found[0] < began:
