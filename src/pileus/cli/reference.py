@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from pileus.cli.app import app, run
 from pileus.cli.session import Session
-from pileus.model.verdict import EXPLANATIONS
+from pileus.model.verdict import EXPLANATIONS, FAMILIES
 from pileus.spec import OpenStack, Server, Spec, TenantNetwork, Underlay, load
 
 NOTE = "<!-- Generated from the code by `make docs`. -->"
@@ -130,10 +130,16 @@ def _written(value: object) -> object:
 
 
 def _codes() -> Iterator[str]:
-    yield from ("# Codes", "", NOTE, "", "Why a packet was dropped. Codes are stable.")
+    yield from ("# Codes", "", NOTE, "")
+    yield from (
+        "Why a packet was dropped, or would be: drop counters, checks and traces tell the same",
+        "codes. They are stable. The first word is the family:",
+        "",
+    )
+    yield from (f"- `{family}_…`: {about}" for family, about in FAMILIES.items())
     for code, meaning in EXPLANATIONS.items():
         yield from ("", f"## {code.value}", "", meaning.sentence, "")
-        yield from (f"- dropped by: {meaning.component}", f"- what to do: {meaning.hint}")
+        yield from (f"- where: {meaning.component}", f"- what to do: {meaning.hint}")
 
 
 def write(directory: Path) -> None:

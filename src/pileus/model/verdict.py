@@ -1,4 +1,7 @@
-"""Why a packet was dropped: stable codes, one sentence each, and the verdict that carries them."""
+"""Why a packet was dropped, or will be: stable codes, one sentence each, and a drop's verdict.
+
+The same code is told by who drops a packet, and by who finds beforehand that it would be dropped.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ from enum import Enum
 
 
 class Code(str, Enum):
-    """Reasons for a drop, and two that are counted without one.
+    """Reasons for a drop, two that are counted without one, and what `pileus check` finds wrong.
 
-    The family names the part that drops: UNDERLAY is the cloud below, UPLINK what stands between
-    it and the tenants' routers.
+    The family is the part that has it: see FAMILIES.
     """
 
     SOURCE_MAC = "UNDERLAY_SOURCE_MAC_UNREGISTERED"
@@ -26,6 +28,14 @@ class Code(str, Enum):
     NO_SUCH_ADDRESS = "UNDERLAY_DESTINATION_UNREGISTERED"
     INVALID = "UNDERLAY_CONNECTION_INVALID"
     ROUTER_SILENT = "UNDERLAY_ROUTER_NOT_ADDRESSED"
+    GROUP_OPEN = "UNDERLAY_SECURITY_GROUP_OPEN"
+    SOURCE_DEST_CHECK = "UNDERLAY_SOURCE_DEST_CHECK_OFF"
+    NIC_MISSING = "UNDERLAY_NIC_MISSING"
+    MACHINE_OFF = "UNDERLAY_MACHINE_OFF"
+    INSTANCE_TYPE = "UNDERLAY_INSTANCE_TYPE_TOO_SMALL"
+    ELASTIC_IP_LIMIT = "UNDERLAY_ELASTIC_IP_LIMIT"
+    NIC_ADDRESS_LIMIT = "UNDERLAY_NIC_ADDRESS_LIMIT"
+    DIFFERS = "UNDERLAY_NOT_AS_IN_FILE"
 
     UPLINK_VLAN = "UPLINK_VLAN"
     UPLINK_IPV6 = "UPLINK_IPV6"
@@ -44,18 +54,52 @@ class Code(str, Enum):
     UPLINK_CLAIMED_TWICE = "UPLINK_ADDRESS_CLAIMED_TWICE"
     UPLINK_RESOLVED = "UPLINK_RESOLVED"
 
+    NODE_UNREACHABLE = "NODE_UNREACHABLE"
+    NODE_MEMORY = "NODE_MEMORY"
+    NODE_DISK = "NODE_DISK"
+    NODE_NIC_MISSING = "NODE_NIC_MISSING"
+    NODE_NIC_DOWN = "NODE_NIC_DOWN"
+    NODE_MAC_CHANGED = "NODE_MAC_CHANGED"
+    NODE_PROVIDER_ADDRESS = "NODE_PROVIDER_ADDRESS"
+    NODE_DEFAULT_ROUTE = "NODE_DEFAULT_ROUTE"
+    NODE_REVERSE_PATH_FILTER = "NODE_REVERSE_PATH_FILTER"
+    NODE_MTU = "NODE_MTU"
+    NODE_EGRESS_HOOK = "NODE_EGRESS_HOOK"
+    NODE_KVM = "NODE_KVM"
+    NODE_MODULE = "NODE_MODULE"
+    NODE_BRIDGE_FILTER = "NODE_BRIDGE_FILTER"
+    NODE_CLOCK = "NODE_CLOCK"
+    NODE_HOST_NAME = "NODE_HOST_NAME"
+    NODE_PORT_TAKEN = "NODE_PORT_TAKEN"
+    NODE_OTHER_DEPLOYMENT = "NODE_OTHER_DEPLOYMENT"
+    NODE_FOREIGN_RULES = "NODE_FOREIGN_RULES"
+    NODE_FOREIGN_BRIDGE = "NODE_FOREIGN_BRIDGE"
+
+    HOST_NOT_ROOT = "HOST_NOT_ROOT"
+    HOST_PROGRAM = "HOST_PROGRAM_MISSING"
+    HOST_DISK = "HOST_DISK"
+    HOST_MEMORY = "HOST_MEMORY"
+
     def __str__(self) -> str:
         return str(self.value)
 
     @property
     def family(self) -> str:
-        """The part that drops: UNDERLAY or UPLINK."""
+        """The part that it belongs to: a key of FAMILIES."""
         return self.value.partition("_")[0]
+
+
+FAMILIES = {
+    "UNDERLAY": "the cloud below: its network, its NICs, what the account may have",
+    "UPLINK": "what stands between the cloud below and the tenants' routers",
+    "NODE": "the machine that carries OpenStack",
+    "HOST": "the host that carries the simulated region",
+}
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a code means: who drops, one sentence why, and what to do about it."""
+    """What a code means: the part that has it, one sentence why, and what to do about it."""
 
     component: str
     sentence: str
@@ -66,6 +110,15 @@ _SOURCE_CHECK = "the cloud's source check at the NIC"
 _VPC = "the cloud's own network"
 _PIPELINE = "the uplink's pipeline on the provider NIC"
 _COUNTED = "nobody: the uplink's pipeline counts it and lets it pass"
+_GROUP_IN = "the security group of the receiving NIC"
+_NIC = "the machine's NIC in the cloud below"
+_ACCOUNT = "the account in the cloud below"
+_MACHINE = "the machine"
+_DEVICE = "the machine's network device"
+_ROUTING = "the machine's own routing"
+_KERNEL = "the machine's kernel; a simulated machine runs on the host's"
+_OTHERS = "what others installed on the machine"
+_HOST = "the host of the simulated region"
 
 EXPLANATIONS: dict[Code, Explanation] = {
     Code.SOURCE_MAC: Explanation(
@@ -101,7 +154,7 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "nothing but the instance itself may reach the link-local services",
     ),
     Code.GROUP_INGRESS: Explanation(
-        "the security group of the receiving NIC",
+        _GROUP_IN,
         "No inbound rule of the receiving NIC's security groups allows the packet.",
         "publish the port (`pileus publish`), or allow the source in `allow_from`",
     ),
@@ -134,6 +187,48 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "the VPC's router",
         "The packet is addressed to the VPC's router, which serves DHCP, DNS and metadata only.",
         "test reachability with a host, not with the router's address",
+    ),
+    Code.GROUP_OPEN: Explanation(
+        _GROUP_IN,
+        "The NIC's security group lets in more than pileus.yaml and the published ports ask for.",
+        "run `pileus up`, which takes the rules away, or name the networks in `allow_from`",
+    ),
+    Code.SOURCE_DEST_CHECK: Explanation(
+        _NIC,
+        "The source/destination check is off: packets with foreign source addresses leave the NIC.",
+        "switch it on again (ModifyNetworkInterfaceAttribute, SourceDestCheck); nothing here needs "
+        "it off, since only registered addresses are sent",
+    ),
+    Code.NIC_MISSING: Explanation(
+        _NIC,
+        "The machine does not have both NICs, for management and for the provider network.",
+        "run `pileus down --yes` and `pileus up` to make the machine anew",
+    ),
+    Code.MACHINE_OFF: Explanation(
+        "the machine in the cloud below",
+        "The cloud has no machine, or it does not run.",
+        "start it with `pileus start`, or bring the cloud up with `pileus up`",
+    ),
+    Code.INSTANCE_TYPE: Explanation(
+        "the instance type of the machine",
+        "Machines of this type have too little memory or too few NICs for OpenStack.",
+        "set underlay.instance_type to a larger one, such as m5.xlarge",
+    ),
+    Code.ELASTIC_IP_LIMIT: Explanation(
+        _ACCOUNT,
+        "The account may not have as many Elastic IPs in this region as are needed.",
+        "have fewer floating IPs, release Elastic IPs that nothing uses, or raise the quota: "
+        "Service Quotas, code L-0263D0A3; in the simulated region `pileus sim quota elastic-ips N`",
+    ),
+    Code.NIC_ADDRESS_LIMIT: Explanation(
+        _NIC,
+        "The instance type does not take as many addresses on a NIC as are needed.",
+        "have fewer floating IPs, or set underlay.instance_type to one that takes more",
+    ),
+    Code.DIFFERS: Explanation(
+        _VPC,
+        "What is there differs from pileus.yaml in something that cannot be changed in place.",
+        "run `pileus down --yes` and `pileus up`, or undo the change in pileus.yaml",
     ),
     Code.UPLINK_VLAN: Explanation(
         _PIPELINE,
@@ -217,6 +312,131 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "Traffic for a registered address behind which nobody has spoken yet; the inner side was "
         "asked who has it.",
         "normal after a start; when it keeps rising, no device has that address",
+    ),
+    Code.NODE_UNREACHABLE: Explanation(
+        _MACHINE,
+        "The machine cannot be logged in to, or cannot be looked at.",
+        "see whether `allow_from` has your address and the machine has finished booting",
+    ),
+    Code.NODE_MEMORY: Explanation(
+        _MACHINE,
+        "The machine has less memory than OpenStack needs.",
+        "choose a larger underlay.instance_type",
+    ),
+    Code.NODE_DISK: Explanation(
+        _MACHINE,
+        "The machine's disk is smaller than OpenStack needs, or full.",
+        "set underlay.root_disk_gib to 20 or more; remove what fills the disk",
+    ),
+    Code.NODE_NIC_MISSING: Explanation(
+        _DEVICE,
+        "The machine has no device with the MAC that the cloud below registered for a NIC.",
+        "restart the machine (`pileus stop`, `pileus start`); where it stays, make it anew by "
+        "`pileus down --yes` and `pileus up`",
+    ),
+    Code.NODE_NIC_DOWN: Explanation(
+        _DEVICE,
+        "The device of a NIC is down.",
+        "set it up on the machine: `ip link set DEVICE up`",
+    ),
+    Code.NODE_MAC_CHANGED: Explanation(
+        _DEVICE,
+        "The device of a NIC has another MAC than the cloud below registered for it.",
+        "give it its own MAC back (`ip link set DEVICE address MAC`): the uplink translates MACs, "
+        "and no step here changes that of a NIC",
+    ),
+    Code.NODE_PROVIDER_ADDRESS: Explanation(
+        _ROUTING,
+        "The machine itself has an address on the provider NIC, which belongs to Neutron.",
+        "take it off (`ip address flush dev DEVICE`), and whatever configures it: DHCP, cloud-init",
+    ),
+    Code.NODE_DEFAULT_ROUTE: Explanation(
+        _ROUTING,
+        "The machine's default route does not lead out of the management NIC.",
+        "route 0.0.0.0/0 to the first address of the management subnet, by the management NIC only",
+    ),
+    Code.NODE_REVERSE_PATH_FILTER: Explanation(
+        _ROUTING,
+        "Strict reverse-path filtering drops what comes in by a NIC that answers do not leave by.",
+        "set net.ipv4.conf.all.rp_filter and that of the device to 2 or 0",
+    ),
+    Code.NODE_MTU: Explanation(
+        _DEVICE,
+        "A device on the way takes smaller packets than Neutron's networks send.",
+        "set its MTU to 1500 or more: `ip link set DEVICE mtu 1500`",
+    ),
+    Code.NODE_EGRESS_HOOK: Explanation(
+        _KERNEL,
+        "The kernel has no netdev egress hook, on which the uplink's pipeline stands.",
+        "take a kernel from 5.16 on that has CONFIG_NETFILTER_EGRESS, as those of Debian 12 and 13",
+    ),
+    Code.NODE_KVM: Explanation(
+        _KERNEL,
+        "Servers are to run on KVM, and the machine has none.",
+        "set openstack.hypervisor to auto or qemu, or underlay.instance_type to one with nested "
+        "virtualization, such as m8i.xlarge",
+    ),
+    Code.NODE_MODULE: Explanation(
+        _KERNEL,
+        "The kernel lacks a module that is needed here.",
+        "install the kernel's own package of modules, or boot the kernel that the modules are for",
+    ),
+    Code.NODE_BRIDGE_FILTER: Explanation(
+        _KERNEL,
+        "Frames on the uplink's bridge go through the IP packet filter and connection tracking.",
+        "set net.bridge.bridge-nf-call-iptables to 0; the agent does so when it starts: "
+        "`systemctl restart pileus-uplink` on the machine",
+    ),
+    Code.NODE_CLOCK: Explanation(
+        _MACHINE,
+        "The machine's clock is wrong, so signed requests and tokens are refused.",
+        "let systemd-timesyncd or chrony set it from 169.254.169.123; simulated machines have the "
+        "host's clock",
+    ),
+    Code.NODE_HOST_NAME: Explanation(
+        _MACHINE,
+        "The machine's name is not the one that its services were first started with.",
+        "set it back (`hostnamectl set-hostname`), and its line in /etc/hosts; `pileus up` does",
+    ),
+    Code.NODE_PORT_TAKEN: Explanation(
+        _OTHERS,
+        "A port that OpenStack listens on is taken by another program.",
+        "stop and disable the other program on the machine, then run `pileus up`",
+    ),
+    Code.NODE_OTHER_DEPLOYMENT: Explanation(
+        _OTHERS,
+        "Something is installed that rules networking of its own, as another OpenStack or Docker.",
+        "use a machine of its own, or remove the other installation",
+    ),
+    Code.NODE_FOREIGN_RULES: Explanation(
+        _OTHERS,
+        "There are nftables rules that are neither Pileus's nor OpenStack's.",
+        "see `nft list ruleset` on the machine, and remove what nobody needs any more",
+    ),
+    Code.NODE_FOREIGN_BRIDGE: Explanation(
+        _OTHERS,
+        "Open vSwitch has bridges that are neither Pileus's nor OpenStack's.",
+        "remove them with `ovs-vsctl del-br` if nobody needs them any more",
+    ),
+    Code.HOST_NOT_ROOT: Explanation(
+        _HOST,
+        "The simulated region needs root: it makes namespaces and boots machines.",
+        "run the same command as root (`sudo ./pileus …`)",
+    ),
+    Code.HOST_PROGRAM: Explanation(
+        _HOST,
+        "Programs that the simulated region needs are not installed.",
+        "run `make install` as root",
+    ),
+    Code.HOST_DISK: Explanation(
+        _HOST,
+        "Too little disk is free for images and machines.",
+        "free some, or set PILEUS_DATA to a directory on another disk",
+    ),
+    Code.HOST_MEMORY: Explanation(
+        _HOST,
+        "Too little memory is free for a machine with OpenStack.",
+        "end other programs, or take a larger machine",
     ),
 }
 
