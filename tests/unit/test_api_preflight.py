@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pileus.api import preflight
-from pileus.api.preflight import BAKE_GIB, DISK_GIB, GIB, MEMORY_GIB, Host
 from pileus.model.errors import UserError
+from pileus.trace.on_host import BAKE_GIB, DISK_GIB, Host
+from pileus.trace.on_machine import GIB, MEMORY_GIB
 
 ENOUGH = Host(True, (), BAKE_GIB * GIB, MEMORY_GIB * GIB)
 

@@ -7,6 +7,7 @@ OpenStack; `up` goes through them in that order, `down` removes everything.
 from pileus.api.access import ssh_command
 from pileus.api.agent import agent_metrics, agent_status
 from pileus.api.changes import add_floating_ip, publish, remove_floating_ip, unpublish
+from pileus.api.check import check
 from pileus.api.down import down
 from pileus.api.plan import plan
 from pileus.api.power import start, stop
@@ -26,6 +27,7 @@ __all__ = [
     "add_floating_ip",
     "agent_metrics",
     "agent_status",
+    "check",
     "down",
     "image_build",
     "image_exists",

@@ -6,22 +6,21 @@ import json
 from ipaddress import IPv4Address
 
 from pileus import node
-from pileus.api.environment import MEMORY_MIB, Cloud
+from pileus.api.environment import Cloud
 from pileus.model.addresses import Mac
-from pileus.model.errors import CommandFailed, Fault, Refused, UserError
+from pileus.model.errors import CommandFailed, Fault, UserError
+from pileus.model.finding import require
 from pileus.model.node import ControllerSettings, Login, NodeReport
 from pileus.model.underlay import Node
-from pileus.spec.schema import MIN_ROOT_GIB
 from pileus.system import clock, ssh
+from pileus.trace import on_machine
 from pileus.uplink import archive
 from pileus.vpc import control
 
 USER = "admin"
 """The user of Debian's cloud images on EC2. [wiki.debian.org/Cloud/AmazonEC2Image]"""
 BOOT_SECONDS = 120.0
-_MEASURE = ["sh", "-c", "grep MemTotal /proc/meminfo; df --output=size -k / | tail -n 1"]
-_ALMOST = 0.9
-"""A machine's kernel and file system keep some of what the type promises."""
+_MEASURE = ["sh", "-c", "grep MemTotal /proc/meminfo; df --output=size,avail -k / | tail -n 1"]
 
 
 def login(cloud: Cloud, machine: Node) -> Login:
@@ -87,17 +86,9 @@ def device_name(cloud: Cloud, machine: Node, mac: Mac) -> str:
 def require_size(to: Login) -> None:
     """Raise Refused when the machine has less memory or disk than OpenStack needs."""
     memory_line, disk_line = ssh.run(to, _MEASURE).stdout.strip().splitlines()
-    memory_mib, disk_gib = int(memory_line.split()[1]) / 1024, int(disk_line) / (1 << 20)
-    if memory_mib < MEMORY_MIB * _ALMOST:
-        raise Refused(
-            f"the machine has {memory_mib / 1024:.1f} GiB of memory, 6 GiB are needed",
-            hint="choose a larger underlay.instance_type",
-        )
-    if disk_gib < MIN_ROOT_GIB * _ALMOST:
-        raise Refused(
-            f"the machine's disk has {disk_gib:.0f} GiB, {MIN_ROOT_GIB} GiB are needed",
-            hint="set underlay.root_disk_gib to 20 or more",
-        )
+    size, free = (int(word) * 1024 for word in disk_line.split())
+    memory = int(memory_line.split()[1]) * 1024
+    require((on_machine.memory(memory), on_machine.disk(size, free)))
 
 
 def configure(cloud: Cloud, machine: Node) -> NodeReport:
@@ -114,12 +105,17 @@ def configure(cloud: Cloud, machine: Node) -> NodeReport:
     return report
 
 
+def host_name(machine: Node) -> str:
+    """What the machine is called, as AWS calls it too: ip-172-16-10-101."""
+    return "ip-" + str(machine.nic("management").primary.private).replace(".", "-")
+
+
 def controller_settings(cloud: Cloud, machine: Node) -> ControllerSettings:
     """What the controller is to be."""
     management, provider = machine.nic("management"), machine.nic("provider")
     address = management.primary.private
     return ControllerSettings(
-        hostname="ip-" + str(address).replace(".", "-"),
+        hostname=host_name(machine),
         management_address=address,
         public_address=management_public(machine),
         management_mac=management.mac,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from pileus.api import images, preflight
 from pileus.api.wanted import Wants
-from pileus.model.errors import Refused, UserError
+from pileus.model.errors import UserError
+from pileus.model.finding import require
 from pileus.model.report import Progress, Stage
 from pileus.model.underlay import Node, ObservedUnderlay, WantedUnderlay
 from pileus.model.underlay_steps import Step
@@ -16,16 +17,13 @@ from pileus.plan.underlay import plan_removal, plan_underlay
 from pileus.plan.wanted import Caller, wanted_underlay
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace
+from pileus.trace import on_underlay
 from pileus.underlay.aws import Aws, AwsEndpoint
 from pileus.vpc import control
 
 AWS_CHECK_IP = "https://checkip.amazonaws.com"
 SIMULATED_KEYS = ("simulated", "simulated")
 """The simulated region verifies no signature; real keys are never sent to it."""
-
-MEMORY_MIB = 6 * 1024
-"""What the guide asks of the machine, and what OpenStack on one node needs."""
-NICS = 2
 
 
 @dataclass(frozen=True)
@@ -108,17 +106,7 @@ def settle(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
 
 def require_instance_type(aws: Aws, name: str) -> None:
     """Refuse an instance type that cannot carry a controller, before anything is made."""
-    facts = aws.instance_type(name)
-    if facts.memory_mib < MEMORY_MIB:
-        raise Refused(
-            f"{name} has {facts.memory_mib / 1024:.0f} GiB of memory, 6 GiB are needed",
-            hint="set underlay.instance_type to a larger one, such as m5.xlarge",
-        )
-    if facts.max_nics < NICS:
-        raise Refused(
-            f"{name} has {facts.max_nics} NIC, {NICS} are needed",
-            hint="set underlay.instance_type to a larger one, such as m5.xlarge",
-        )
+    require(on_underlay.instance_type(aws.instance_type(name)))
 
 
 def ensure(aws: Aws, target: WantedUnderlay, stage: Stage) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-from pileus.model.errors import UserError
+from pileus.model.finding import require as require_all
 from pileus.system import process
+from pileus.trace import on_host
+from pileus.trace.on_host import Host
 
 PROGRAMS = (
     "ip",
@@ -24,22 +25,6 @@ PROGRAMS = (
     "mount",
     "umount",
 )
-GIB = 1 << 30
-DISK_GIB = 4
-"""A running cloud writes some 2 GiB; twice that is asked for."""
-BAKE_GIB = 10
-"""Baking unpacks 4 GiB beside the packages that it downloads."""
-MEMORY_GIB = 6
-
-
-@dataclass(frozen=True)
-class Host:
-    """What was found on the host; sizes in bytes."""
-
-    is_root: bool
-    missing: tuple[str, ...]
-    free_disk: int
-    free_memory: int
 
 
 def look(data: Path) -> Host:
@@ -59,25 +44,5 @@ def _available_memory(meminfo: str) -> int:
 
 
 def require(host: Host, *, baked: bool) -> None:
-    """Raise UserError, with how to mend it, for the first thing that the host lacks."""
-    if not host.is_root:
-        raise UserError(
-            "the simulated region needs root: it makes namespaces and boots machines",
-            hint="run the same command as root (`sudo ./pileus …`)",
-        )
-    if host.missing:
-        raise UserError(
-            f"programs are missing on this host: {', '.join(host.missing)}",
-            hint="run `make install` as root",
-        )
-    needed = DISK_GIB if baked else BAKE_GIB
-    if host.free_disk < needed * GIB:
-        raise UserError(
-            f"{host.free_disk / GIB:.1f} GiB of disk are free, {needed} GiB are needed",
-            hint="free some, or set PILEUS_DATA to a directory on another disk",
-        )
-    if host.free_memory < MEMORY_GIB * GIB:
-        raise UserError(
-            f"{host.free_memory / GIB:.1f} GiB of memory are free, {MEMORY_GIB} GiB are needed",
-            hint="end other programs, or take a larger machine",
-        )
+    """Raise Refused, with how to mend it, for the first thing that the host lacks."""
+    require_all(on_host.judge(host, baked=baked))

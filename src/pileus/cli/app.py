@@ -137,6 +137,33 @@ def status(context: typer.Context, file: File = None, as_json: Json = False) -> 
 
 
 @app.command()
+def check(
+    context: typer.Context,
+    file: File = None,
+    as_json: Json = False,
+    junit_xml: Annotated[
+        Path | None,
+        typer.Option("--junit-xml", metavar="PATH", help="Write the findings as JUnit XML too."),
+    ] = None,
+) -> None:
+    """Look at the cloud below and the machine, changing nothing: exit code 1 if one is not fit.
+
+    Before `up`, what is to carry the cloud is looked at: this host, or the account.
+    """
+    from pileus import api
+    from pileus.cli import junit, render
+
+    report = api.check(*context.obj.load(file))
+    if junit_xml is not None:
+        junit.write(junit_xml, report)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        render.check(report)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
 def publish(
     context: typer.Context,
     server: ServerName,

@@ -11,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pileus.model.agent import AgentStatus
+from pileus.model.finding import CheckReport
 from pileus.model.status import PlanResult, ServerStatus, Status, UpResult, WireReport
+from pileus.model.verdict import FAMILIES
 
 if TYPE_CHECKING:
     from pileus.system.progress import Duration
     from pileus.system.workspace import Workspace
 
+_SEEN = {True: "ok", False: "FAILED", None: "not known"}
 _WIDE = 160
 """Columns where stdout is no terminal: lines are not to be broken then."""
 
@@ -76,6 +79,23 @@ def _body(answer: Status) -> None:
             for s in answer.servers
         ],
     )
+
+
+def check(report: CheckReport) -> None:
+    """What was looked at, family by family, and of what is wrong why, and what to do."""
+    for family, about in FAMILIES.items():
+        findings = [one for one in report.findings if one.code.family == family]
+        if findings:
+            print(f"\n{about}")
+            _table(
+                ("checked", "", "seen"),
+                [(one.subject, _SEEN[one.ok], one.detail) for one in findings],
+            )
+    for one in report.failed:
+        print(f"\n{one.code} ({one.subject}: {one.detail})\n  {one.sentence}\n  hint: {one.hint}")
+    count = len(report.failed)
+    wrong = f"{count} of them wrong" if count else "nothing wrong"
+    print(f"\n{len(report.findings)} things looked at in {report.seconds:.1f} s, {wrong}")
 
 
 def wire(report: WireReport) -> None:

@@ -116,6 +116,9 @@ class ObservedNic:
     id: str
     mac: Mac
     addresses: tuple[IPv4Address, ...]
+    source_dest_check: bool = True
+    grouped: bool = True
+    """Whether it is in the security group of its role."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ class ObservedUnderlay:
     groups: Mapping[Role, frozenset[Permission]] = field(default_factory=dict)
     stray_rules: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     """Ids of inbound rules that `Permission` cannot express: others made them."""
+    closed_outbound: frozenset[Role] = frozenset()
+    """Groups that do not let everything out any more."""
     nics: Mapping[Role, ObservedNic] = field(default_factory=dict)
     elastic_ips: tuple[ElasticIp, ...] = ()
     public_key: str | None = None

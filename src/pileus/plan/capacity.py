@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pileus.model.errors import Refused
 from pileus.model.limits import (
@@ -13,8 +14,18 @@ from pileus.model.limits import (
     ways_to_nic_addresses,
 )
 from pileus.model.underlay import InstanceType, ObservedUnderlay, WantedUnderlay
+from pileus.model.verdict import Code
 
 _REMAKE = "; a machine that exists changes its type by `pileus down --yes` and `pileus up`"
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A limit that is reached: its code, what is used and needed, and the ways around it."""
+
+    code: Code
+    what: str
+    ways: str
 
 
 def require_capacity(wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits) -> None:
@@ -23,16 +34,21 @@ def require_capacity(wanted: WantedUnderlay, observed: ObservedUnderlay, limits:
     It names each limit, what is used of it and what is needed, and the ways around it. What is
     there already is never refused: giving addresses back works over any limit.
     """
-    reached = [*_elastic_ips(wanted, observed, limits), *_nic_addresses(wanted, observed, limits)]
-    if reached:
-        raise Refused(
-            "; ".join(what for what, _ in reached), hint="; ".join(ways for _, ways in reached)
-        )
+    short = shortages(wanted, observed, limits)
+    if short:
+        raise Refused("; ".join(s.what for s in short), hint="; ".join(s.ways for s in short))
+
+
+def shortages(
+    wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
+) -> tuple[Shortage, ...]:
+    """Every limit that stands in the way of what is to be added."""
+    return (*_elastic_ips(wanted, observed, limits), *_nic_addresses(wanted, observed, limits))
 
 
 def _elastic_ips(
     wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Shortage]:
     quota, needed = limits.elastic_ips, len(wanted.elastic_ips)
     # Ours that are not wanted any more are released first.
     others = limits.elastic_ips_used - len(observed.elastic_ips)
@@ -40,7 +56,8 @@ def _elastic_ips(
     if quota is None or wanted.elastic_ips <= there or others + needed <= quota:
         return
     floating = sum(len(nic.addresses) - 1 for nic in wanted.nics)
-    yield (
+    yield Shortage(
+        Code.ELASTIC_IP_LIMIT,
         f"{ELASTIC_IPS_REACHED}: it is {quota}, of which others use {others}, and cloud "
         f"`{wanted.cloud}` needs {needed}",
         ways_to_elastic_ips(others + needed, max(quota - others - (needed - floating), 0)),
@@ -49,14 +66,15 @@ def _elastic_ips(
 
 def _nic_addresses(
     wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Shortage]:
     limit = limits.instance_type.addresses_per_nic
     for nic in wanted.nics:
         there = observed.nics.get(nic.role)
         needed = len(nic.addresses)
         if needed > limit and set(nic.addresses) - set(there.addresses if there else ()):
             larger = _larger(limits, needed)
-            yield (
+            yield Shortage(
+                Code.NIC_ADDRESS_LIMIT,
                 f"{NIC_ADDRESSES_REACHED}: {limits.instance_type.name} takes {limit}, and the "
                 f"{nic.role} NIC needs {needed}, its primary one included",
                 ways_to_nic_addresses(limit - 1, larger)

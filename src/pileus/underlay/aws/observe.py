@@ -88,16 +88,24 @@ class Raw:
     def groups(self) -> Mapping[Role, dict[str, Any]]:
         return _by_role(self._client.describe_security_groups(Filters=self._ours)["SecurityGroups"])
 
-    @cached_property
+    @property
     def rules(self) -> list[dict[str, Any]]:
         """Inbound rules of all our groups, one for each far end."""
+        return [rule for rule in self._rules if not rule["IsEgress"]]
+
+    @property
+    def outbound(self) -> list[dict[str, Any]]:
+        """Outbound rules of all our groups."""
+        return [rule for rule in self._rules if rule["IsEgress"]]
+
+    @cached_property
+    def _rules(self) -> list[dict[str, Any]]:
         ids = [group["GroupId"] for group in self.groups.values()]
         if not ids:
             return []
-        found = self._client.describe_security_group_rules(
-            Filters=[{"Name": "group-id", "Values": ids}]
-        )["SecurityGroupRules"]
-        return [rule for rule in found if not rule["IsEgress"]]
+        filters = [{"Name": "group-id", "Values": ids}]
+        found = self._client.describe_security_group_rules(Filters=filters)
+        return list(found["SecurityGroupRules"])
 
     @cached_property
     def nics(self) -> Mapping[Role, dict[str, Any]]:
@@ -163,7 +171,8 @@ def observed(raw: Raw, cloud: str) -> ObservedUnderlay:
         subnets={role: IPv4Network(item["CidrBlock"]) for role, item in raw.subnets.items()},
         groups={role: frozenset(filter(None, _rules(raw, role).values())) for role in raw.groups},
         stray_rules={role: strays for role in raw.groups if (strays := _strays(raw, role))},
-        nics={role: _nic(item) for role, item in raw.nics.items()},
+        closed_outbound=frozenset(role for role in raw.groups if not _lets_all_out(raw, role)),
+        nics={role: _nic(raw, role) for role in raw.nics},
         elastic_ips=tuple(_elastic_ip(item) for item in raw.elastic_ips),
         public_key=_public_key(raw.key),
         node=_node(raw, cloud),
@@ -206,11 +215,23 @@ def _permission(rule: dict[str, Any]) -> Permission | None:
     return Permission(protocol, (first, last), IPv4Network(source))
 
 
-def _nic(item: dict[str, Any]) -> ObservedNic:
+def _lets_all_out(raw: Raw, role: Role) -> bool:
+    return any(
+        rule["GroupId"] == raw.groups[role]["GroupId"]
+        and rule["IpProtocol"] == "-1"
+        and rule.get("CidrIpv4") == "0.0.0.0/0"
+        for rule in raw.outbound
+    )
+
+
+def _nic(raw: Raw, role: Role) -> ObservedNic:
+    item, group = raw.nics[role], raw.groups.get(role)
     return ObservedNic(
         item["NetworkInterfaceId"],
         Mac.parse(item["MacAddress"]),
         tuple(address.private for address in _registered(item)),
+        item.get("SourceDestCheck", True),
+        group is not None and group["GroupId"] in [one["GroupId"] for one in item["Groups"]],
     )
 
 
