@@ -22,7 +22,7 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
     raw.bind((sys.argv[1], 0))
     try:
         raw.send(bytes.fromhex(sys.argv[2]))
-    except PermissionError:
+    except OSError:
         pass  # dropped on its way out
 """
 
