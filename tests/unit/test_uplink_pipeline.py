@@ -246,6 +246,16 @@ def test_a_packet_for_a_silent_address_goes_to_the_resolver(uplink: Uplink) -> N
     assert uplink.carried_in(arriving(SPARE)) == arriving(SPARE, to=INNER)
 
 
+def test_who_has_been_silent_for_a_minute_is_asked_for_again(uplink: Uplink) -> None:
+    """The address may have moved to a MAC that has said nothing yet."""
+    uplink.carried_out(leaving(WEB, mac=INNER))
+    sets = {name: frozenset[str]() for name in ("claims", "speaking")}
+    uplink.learned = replace(uplink.learned, sets=sets)
+    assert uplink.into(arriving(WEB))[1] == arriving(WEB, to=NIC.resolver)
+    uplink.carried_out(leaving(WEB, mac=OTHER))
+    assert uplink.carried_in(arriving(WEB)) == arriving(WEB, to=OTHER)
+
+
 def test_an_answer_reaches_who_asked(uplink: Uplink) -> None:
     uplink.carried_out(ask(INNER, WEB, ROUTER))
     answer = arp(2, (ROUTER_MAC, ROUTER), (NIC_MAC, WEB), to=NIC_MAC)

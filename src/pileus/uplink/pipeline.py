@@ -275,8 +275,10 @@ def _guard_in_arp() -> Iterator[Rule]:
 
 
 def _translate_in_ip(resolver: Mac) -> Iterator[Rule]:
+    """To whoever spoke of late. Who has been silent may have moved meanwhile, and is asked for."""
     owner = Lookup(Field.IP_DESTINATION, INNER)
-    yield from _arrive("deliver", Rewrite(Field.ETHER_DESTINATION, owner))
+    lately = Match(Field.IP_DESTINATION, SetName(SPEAKING))
+    yield from _arrive("deliver", lately, Rewrite(Field.ETHER_DESTINATION, owner))
     yield from _arrive("resolve", Rewrite(Field.ETHER_DESTINATION, resolver), _RESOLVED)
 
 
