@@ -260,6 +260,19 @@ def test_a_port_is_ours_by_its_unit_and_systemd_may_wait_for_us() -> None:
     assert not wrong(listens(8080, "anybody")(CONTROLLER))
 
 
+def test_the_smallest_mtu_that_neutron_needs_is_enough() -> None:
+    assert not wrong(on("eth1", mtu=1500)(on("uplink0", mtu=1500)(CONTROLLER)))
+
+
+def test_modules_that_are_needed_only_elsewhere_may_be_missing_and_are_told() -> None:
+    seen = replace(CONTROLLER, modules=frozenset({"nf_conntrack"}))
+    told = {one.subject: one for one in findings(seen) if one.code is Code.NODE_MODULE}
+    assert all(one.ok for one in told.values())
+    assert told["module vxlan"].detail == "not there: used between machines only"
+    assert told["module openvswitch"].detail == "not there: Open vSwitch runs in userspace"
+    assert told["module tun"].detail == "there"
+
+
 def test_rules_that_cannot_be_listed_are_unknown_not_well() -> None:
     assert of(Code.NODE_FOREIGN_RULES, replace(CONTROLLER, tables=None)).ok is None
 
