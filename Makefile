@@ -3,7 +3,8 @@ BIN := .venv/bin
 export PYTHONSAFEPATH = 1
 .DEFAULT_GOAL := help
 
-.PHONY: help install up down test lint test-fast test-e2e bench-up bench-uplink docs lock
+.PHONY: help install up down test lint test-fast test-e2e test-gallery test-found test-changed \
+  test-kernel test-unit image bench-up bench-uplink bench-trace bench-vpc docs lock
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,7 +19,19 @@ up: install ## Bring the default cloud up
 down: install ## Take it back, without asking
 	@./pileus down --yes
 
-test: lint test-fast test-e2e ## Run everything: lint, types, contracts, and all tests
+# Two at a time, as each keeps about one core busy. The tests on a whole cloud are in two halves, each
+# with a cloud of its own; where the memory is not enough for two, one half waits for the other.
+test: install ## Run everything: lint, types, contracts, and all tests
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going \
+	  test-changed lint test-kernel test-found test-unit
+
+ifneq ($(shell awk '/^MemAvailable/ && $$2 < 14e6' /proc/meminfo),)
+test-changed: | test-found
+endif
+
+# Each bakes the image first, where it is not there yet.
+test-found test-changed: test-%: install
+	$(BIN)/pytest tests/e2e --half $*
 
 lint: install ## Style, types and import contracts
 	$(BIN)/ruff check .
@@ -26,17 +39,36 @@ lint: install ## Style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-fast: lint ## All tests but those that need a whole cloud
-	$(BIN)/pytest --ignore=tests/e2e
+test-fast: lint test-unit test-kernel ## All tests but those that need a whole cloud
 
-test-e2e: test-fast ## The tests on a whole cloud, brought up once
+test-e2e: install ## The tests on a whole cloud, brought up once
 	$(BIN)/pytest tests/e2e
+
+test-gallery: install ## All faults of the gallery, on a cloud brought up once
+	$(BIN)/pytest tests/e2e/test_gallery.py --gallery
+
+KERNEL := tests/api tests/contract tests/netns
+
+test-kernel: install ## The tests in network namespaces, and on the simulated region's API
+	$(BIN)/pytest $(KERNEL)
+
+test-unit: install ## The tests that have no side effects
+	$(BIN)/pytest --ignore=tests/e2e $(KERNEL:%=--ignore=%)
+
+image: install ## Bake the machine image, where it is not there yet
+	@./pileus image build
 
 bench-up: install ## Time `up` with the image baked, and hold it against the limits
 	$(BIN)/python scripts/bench_up.py
 
 bench-uplink: install ## Hold mac-nat against its limits, in network namespaces; needs root
 	@PYTHONPATH=scripts $(BIN)/python scripts/bench_uplink.py
+
+bench-trace: install ## Time trace and check on a cloud of its own, and hold them against the limits
+	@PYTHONPATH=scripts $(BIN)/python scripts/bench_trace.py
+
+bench-vpc: install ## Hold the simulated VPC against its limits; needs root
+	@PYTHONPATH=scripts $(BIN)/python scripts/bench_vpc.py
 
 docs: install ## Generate docs/reference from the code
 	$(BIN)/python -m pileus.cli.reference docs/reference

@@ -30,9 +30,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Bar:
-    """What a figure is held against: it shall be at least `limit`, or at most."""
+    """What a figure is held against: its median shall be at least `limit`, or at most; or no
+    value of it shall be more."""
 
-    kind: Literal["at least", "at most"]
+    kind: Literal["at least", "at most", "never more than"]
     limit: float
 
 
@@ -116,6 +117,8 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
+    if figure.bar is not None and figure.bar.kind == "never more than":
+        return _worst_row(figure, figure.bar)
     found, unit, bar = interval(figure.values), figure.unit, figure.bar
     return (
         figure.name,
@@ -124,5 +127,17 @@ def _row(figure: Figure) -> tuple[str, ...]:
         + ("" if found.confidence >= CONFIDENCE else f" ({found.confidence:.0%} only)"),
         f"{bar.kind} {unit.text(bar.limit)} {unit.name}".rstrip() if bar else "none",
         verdict(found, bar) if bar else "",
+        str(len(figure.values)),
+    )
+
+
+def _worst_row(figure: Figure, bar: Bar) -> tuple[str, ...]:
+    worst, unit = max(figure.values), figure.unit
+    return (
+        figure.name,
+        f"{unit.text(worst)} {unit.name} at worst",
+        "",
+        f"{bar.kind} {unit.text(bar.limit)} {unit.name}",
+        "MISSED" if worst > bar.limit else "MET",
         str(len(figure.values)),
     )

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pileus import api
+from pileus.api import down, sim, up
 from pileus.spec import Spec, loads
 from pileus.system.progress import Duration, PlainFace, Progress, Stage
 from pileus.system.workspace import Workspace
@@ -110,7 +110,7 @@ def measure(spec: Spec, workspace: Workspace) -> None:
     memory, face = Memory(), Recorder()
     told = Progress(face)
     with memory.watched():
-        api.up(spec, workspace, told)
+        up.up(spec, workspace, told)
     print(f"\n{'stage':<28} {'seconds':>8} {'CPU s':>8}")
     for duration in told.durations:
         print(f"{duration.stage:<28} {duration.seconds:8.1f} {face.cpu[duration.stage]:8.1f}")
@@ -118,7 +118,7 @@ def measure(spec: Spec, workspace: Workspace) -> None:
     verdict("from `up` to SSH on the Elastic IP, image baked", face.ssh_seconds(), SSH_SECONDS, "s")
     verdict("peak memory (summed PSS)", memory.peak / 1e9, MEMORY_BYTES / 1e9, "GB")
     began = time.monotonic()
-    again = api.up(spec, workspace, Progress(PlainFace(sys.stderr)))
+    again = up.up(spec, workspace, Progress(PlainFace(sys.stderr)))
     verdict("`up` again", time.monotonic() - began, AGAIN_SECONDS, "s")
     print(f"{'MET' if not again.changed else 'MISSED':<7} `up` again changes nothing")
 
@@ -127,12 +127,12 @@ def main() -> None:
     spec = loads(b"cloud: bench", name="bench")
     workspace = Workspace(spec.cloud)
     quiet = Progress(PlainFace(sys.stderr))
-    api.image_build(spec, workspace, quiet)
-    api.down(spec, workspace, quiet)
+    sim.image_build(spec, workspace, quiet)
+    down.down(spec, workspace, quiet)
     try:
         measure(spec, workspace)
     finally:
-        api.down(spec, workspace, quiet)
+        down.down(spec, workspace, quiet)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,15 @@ class Path:
     def host(self) -> str:
         return self.namespace("host")
 
+    @property
+    def cloud_address(self) -> IPv4Address:
+        return GATEWAY
+
+    @property
+    def host_address(self) -> IPv4Address:
+        """As the cloud knows it."""
+        return ADDRESS
+
     def run(self, role: str, *argv: str, stdin: str | None = None) -> None:
         process.run(["ip", "netns", "exec", self.namespace(role), *argv], stdin=stdin)
 

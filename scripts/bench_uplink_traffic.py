@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from multiprocessing import get_context
 from statistics import median
-
-from bench_uplink_paths import ADDRESS, GATEWAY, Path
+from typing import Protocol
 
 from pileus.model.errors import Fault
 from pileus.system import netns
@@ -33,6 +32,19 @@ _TIMEVAL = struct.pack("ll", PATIENCE, 0)
 _PING_EVERY = 0.001
 _ICMP_TYPE = 20
 """Where it is in a packet whose IPv4 header has no options; 0 is an echo reply. [RFC 792]"""
+
+
+class Path(Protocol):
+    """Two namespaces, and the address by which each is reached from the other."""
+
+    @property
+    def cloud(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def cloud_address(self) -> IPv4Address: ...
+    @property
+    def host_address(self) -> IPv4Address: ...
 
 
 @contextmanager
@@ -137,7 +149,7 @@ class Load:
 
     def throughput(self, path: Path) -> float:
         """Bits a second of TCP, half of the time from the host and half of it to the host."""
-        directions = ((path.host, GATEWAY), (path.cloud, ADDRESS))
+        directions = ((path.host, path.cloud_address), (path.cloud, path.host_address))
         runs = [self._send(namespace, to) for namespace, to in directions]
         return 8 * sum(size for size, _ in runs) / sum(seconds for _, seconds in runs)
 
@@ -159,7 +171,7 @@ class Load:
 @contextmanager
 def load(seconds: float) -> Iterator[Load]:
     """What is sent is a file in memory, so that sending it copies nothing."""
-    memory = os.memfd_create("bench-uplink")
+    memory = os.memfd_create("bench")
     try:
         os.truncate(memory, CHUNK)
         yield Load(seconds, memory)
@@ -171,7 +183,7 @@ def round_trip(path: Path, seconds: float) -> float:
     """Seconds until a datagram from the cloud is back from the host: the median of very many."""
     with netns.run_inside(path.cloud, lambda: socket.socket(type=socket.SOCK_DGRAM)) as made:
         _bounded(made)
-        made.connect((str(ADDRESS), PORT))
+        made.connect((str(path.host_address), PORT))
         seen, until = [], time.perf_counter() + seconds
         while (sent := time.perf_counter()) < until:
             made.send(b"ping")

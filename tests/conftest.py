@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host_watch import NOTHING, left, watched
 from hypothesis import settings
+
+pytest_plugins = ["told_codes"]
 
 HERE = Path(__file__).parent
 
@@ -108,6 +111,17 @@ def no_side_effects(
         _guard.on = True
     yield
     _guard.on = False
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_leaves_the_host(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test in namespaces reaches a real network; that this can fail: test_host_guard.py."""
+    if HERE / "netns" not in request.path.parents or os.geteuid() != 0:
+        yield
+        return
+    with watched(f"pileus_test_{os.getpid()}") as watch:
+        yield
+        assert left(watch) == NOTHING
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -25,12 +25,14 @@ from pileus.model.underlay import (
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
     AssignAddresses,
+    AttachNic,
     AwaitRunning,
     AwaitStopped,
     AwaitTermination,
     CreateInternetGateway,
     CreateSubnet,
     CreateVpc,
+    DetachNic,
     RunInstance,
     StartInstance,
     Step,
@@ -429,6 +431,109 @@ def test_more_addresses_than_the_nic_takes_are_refused_with_a_type_that_takes_th
     assert account.aws.observe("demo").empty
 
 
+# Provider networks more
+
+
+PROVIDER2 = WantedNic(
+    "provider2",
+    IPv4Network("172.16.30.0/24"),
+    (IPv4Address("172.16.30.101"), IPv4Address("172.16.30.102")),
+    frozenset({PING}),
+)
+SEVERAL = replace(
+    GUIDE,
+    nics=(*GUIDE.nics, PROVIDER2),
+    elastic_ips=GUIDE.elastic_ips | set(PROVIDER2.addresses),
+)
+
+
+def devices(account: Account) -> dict[str, str]:
+    """The role of each device that the machine itself has."""
+    nics = account.instance()["NetworkInterfaces"]
+    role = {nic["NetworkInterfaceId"]: nic["Description"].split()[-2] for nic in nics}
+    return {
+        f"eth{nic['Attachment']['DeviceIndex']}": role[nic["NetworkInterfaceId"]] for nic in nics
+    }
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at launch", "to a machine that runs"])
+def test_a_provider_network_more_has_a_nic_at_the_next_index(account: Account, later: bool) -> None:
+    if later:
+        account.up()
+        machine = account.instance()["InstanceId"]
+        account.checked_up(SEVERAL)
+        assert account.instance()["InstanceId"] == machine
+    else:
+        account.checked_up(SEVERAL)
+
+    node = account.aws.observe("demo").node
+    assert node is not None
+    assert [(nic.role, nic.device) for nic in node.nics] == [
+        ("management", "eth0"),
+        ("provider", "eth1"),
+        ("provider2", "eth2"),
+    ]
+    assert tuple(one.private for one in node.nics[2].addresses) == PROVIDER2.addresses
+    assert None not in {one.public for one in node.nics[2].addresses}
+    assert devices(account) == {"eth0": "management", "eth1": "provider", "eth2": "provider2"}
+    assert account.plan(SEVERAL) == ()
+    account.down()
+    assert account.aws.observe("demo").empty
+
+
+def test_a_provider_network_is_taken_away_and_the_others_stay(account: Account) -> None:
+    account.up(SEVERAL)
+    before = account.registered()
+
+    account.up(GUIDE)
+
+    assert devices(account) == {"eth0": "management", "eth1": "provider"}
+    assert account.registered() == before
+    assert len(account.owner.describe_addresses()["Addresses"]) == 2
+    assert len(account.owner.describe_network_interfaces()["NetworkInterfaces"]) == 2
+    assert account.plan() == ()
+
+
+def test_every_step_to_a_nic_more_and_back_may_be_the_last_one_of_a_run(account: Account) -> None:
+    account.up()
+    for goal in (SEVERAL, GUIDE):
+        whole, done = account.plan(goal), []
+        while steps := account.plan(goal):
+            account.aws.apply("demo", steps[0])
+            done.append(steps[0])
+        assert tuple(done) == tuple(whole)
+
+
+def test_steps_whose_answer_was_lost_are_done_again(account: Account) -> None:
+    account.up(SEVERAL)
+    account.aws.apply("demo", AttachNic("provider2", 2))
+    assert account.plan(SEVERAL) == ()
+    for _ in range(2):
+        account.aws.apply("demo", DetachNic("provider2"))
+    assert account.plan(SEVERAL) == (AttachNic("provider2", 2),)
+
+
+def test_a_nic_is_attached_again_to_a_machine_that_is_launched_again(account: Account) -> None:
+    account.up(SEVERAL)
+    account.owner.terminate_instances(InstanceIds=[account.instance()["InstanceId"]])
+    account.up(SEVERAL)
+    assert devices(account) == {"eth0": "management", "eth1": "provider", "eth2": "provider2"}
+
+
+def test_more_nics_than_the_machine_takes_are_refused_before_anything_is_made(
+    account: Account,
+) -> None:
+    account.allow(elastic_ips=50)
+    more = tuple(
+        replace(PROVIDER2, role=f"p{n}", subnet=subnet, addresses=(subnet[101],))
+        for n in range(3)
+        for subnet in [IPv4Network(f"172.16.{40 + n}.0/24")]
+    )
+    with pytest.raises(Refused, match=r"m5\.xlarge takes 4, and cloud `demo` needs 5"):
+        account.checked_up(replace(GUIDE, nics=(*GUIDE.nics, *more)))
+    assert account.aws.observe("demo").empty
+
+
 def test_a_limit_that_others_reach_in_the_middle_is_told_the_same_way_and_up_goes_on(
     account: Account,
 ) -> None:
@@ -649,6 +754,8 @@ class Machines:
     def __init__(self) -> None:
         self.server: Ec2Server
         self.next: list[tuple[str, InstanceState, str | None]] = []
+        self.takes = 0.6
+        """Seconds from a state to the next."""
 
     def will(self, begin: str, end: InstanceState, reason: str | None = None) -> None:
         """The next machine that is in state `begin` comes to `end`."""
@@ -659,7 +766,7 @@ class Machines:
             if self.next and instance.state == self.next[0][0]:
                 _, end, reason = self.next.pop(0)
                 settle = partial(self.server.settle_instance, id, end, reason)
-                threading.Timer(0.6, settle).start()
+                threading.Timer(self.takes, settle).start()
 
 
 @pytest.fixture
@@ -701,7 +808,9 @@ def test_a_stop_that_was_cut_off_is_gone_on_from(slow: Account, machines: Machin
     machines.will("pending", "running")
     slow.up()
     machines.will("stopping", "stopped")
+    machines.takes = 4.0  # it is seen while it stops
     slow.apply(plan_stop(slow.aws.observe("demo"))[:1])
+    machines.takes = 0.6
 
     machines.will("pending", "running")
     assert slow.up() == (AwaitStopped(), StartInstance(), AwaitRunning())
@@ -723,8 +832,10 @@ def test_a_machine_on_its_way_out_is_waited_for_by_up(slow: Account, machines: M
     machines.will("pending", "running")
     slow.up()
     machines.will("shutting-down", "terminated")
+    machines.takes = 3  # so long that it is seen on its way, on a busy host too
     slow.owner.terminate_instances(InstanceIds=[slow.instance()["InstanceId"]])
 
+    machines.takes = 0.6
     machines.will("pending", "running")
     assert [type(step) for step in slow.up()] == [AwaitTermination, RunInstance]
 

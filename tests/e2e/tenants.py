@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
 import yaml
-from cloud_under_test import NAME, CloudUnderTest, openstack, until
+from cloud_under_test import CloudUnderTest, openstack, until
 from openstack import connection, exceptions
 
 NO_ADDRESS = exceptions.HttpException
@@ -33,10 +35,10 @@ class UsersServer:
 class Users:
     """What users do in OpenStack."""
 
-    def __init__(self, cloud: CloudUnderTest) -> None:
+    def __init__(self, cloud: CloudUnderTest, external: str = "provider") -> None:
         self.cloud = cloud
         self.admin = connection.Connection(config=None, **_credentials(cloud))
-        self.external = self.admin.network.find_network("provider", ignore_missing=False)
+        self.external = self.admin.network.find_network(external, ignore_missing=False)
         image = self.admin.image.find_image("pileus-guest", ignore_missing=False)
         flavor = self.admin.compute.find_flavor("m1.tiny", ignore_missing=False)
         self._boot = {"image_id": image.id, "flavor_id": flavor.id, "key_name": "users"}
@@ -93,17 +95,20 @@ class Users:
         )
         made = project.network.create_ip(floating_network_id=self.external.id, port_id=port.id)
         registered = IPv4Address(made.floating_ip_address)
-        return UsersServer(server.name, server.id, registered, public_of(self.cloud, registered))
+        public = public_of(self.cloud, registered, self.external.name)
+        return UsersServer(server.name, server.id, registered, public)
 
 
 def _credentials(cloud: CloudUnderTest) -> dict[str, Any]:
-    entry = yaml.safe_load((cloud.state / "clouds.yaml").read_text())["clouds"][NAME]
+    entry = yaml.safe_load((cloud.state / "clouds.yaml").read_text())["clouds"][cloud.name]
     return {**entry["auth"], "region_name": entry["region_name"]}
 
 
-def public_of(cloud: CloudUnderTest, registered: IPv4Address) -> IPv4Address:
-    """The Elastic IP of a registered address of the provider NIC."""
-    by_private = {one["private"]: one["public"] for one in cloud.provider["addresses"]}
+def public_of(
+    cloud: CloudUnderTest, registered: IPv4Address, role: str = "provider"
+) -> IPv4Address:
+    """The Elastic IP of a registered address of a provider NIC."""
+    by_private = {one["private"]: one["public"] for one in cloud.nic(role)["addresses"]}
     return IPv4Address(by_private[str(registered)])
 
 
@@ -149,3 +154,22 @@ def _grow(cloud: CloudUnderTest) -> None:
     assert cloud.status["nodes"] == before["nodes"], "nothing half-made stays"
     cloud.pileus("sim", "quota", "elastic-ips", "10")
     cloud.pileus("up", timeout=300)
+
+
+def leave(projects: Sequence[Any]) -> None:
+    """The users of some projects delete what they made."""
+    for project in projects:
+        for ip in list(project.network.ips()):
+            project.network.delete_ip(ip)
+        for server in list(project.compute.servers()):
+            project.compute.delete_server(server)
+        until("servers are gone", partial(_no_servers, project), 60)
+        for router in list(project.network.routers()):
+            ports = project.network.ports(device_id=router.id)
+            for port in [p for p in ports if p.device_owner == "network:router_interface"]:
+                project.network.remove_interface_from_router(router, port_id=port.id)
+            project.network.delete_router(router)
+
+
+def _no_servers(project: Any) -> bool:
+    return not list(project.compute.servers())

@@ -72,14 +72,9 @@ def router_made_anew(cloud: CloudUnderTest, town: Town) -> None:
 
 
 def reboot(cloud: CloudUnderTest, _: Town) -> None:
-    before = booted(cloud)
+    before = cloud.booted()
     cloud.controller("sudo", "systemctl", "reboot", check=False)
-    until("the machine came back", lambda: booted(cloud) not in ("", before), RECOVERY_SECONDS)
-
-
-def booted(cloud: CloudUnderTest) -> str:
-    """When the machine's first process was started; empty while it does not answer."""
-    return cloud.controller("stat", "--format=%Z", "/proc/1", check=False).stdout
+    until("the machine came back", lambda: cloud.booted() not in ("", before), RECOVERY_SECONDS)
 
 
 def stop_and_start(cloud: CloudUnderTest, _: Town) -> None:
@@ -88,10 +83,9 @@ def stop_and_start(cloud: CloudUnderTest, _: Town) -> None:
     cloud.pileus("start", timeout=300)
 
 
+NEUTRON = tuple(f"neutron-{one}-agent" for one in ("openvswitch", "l3", "dhcp", "metadata"))
 BREAKS: dict[str, Break] = {
-    "the Open vSwitch agent restarts": restart("neutron-openvswitch-agent"),
-    "the L3 agent restarts": restart("neutron-l3-agent"),
-    "the DHCP and metadata agents restart": restart("neutron-dhcp-agent", "neutron-metadata-agent"),
+    "every agent of Neutron's restarts": restart(*NEUTRON),
     "the uplink's agent restarts": restart("pileus-agent"),
     "the uplink's agent is killed": kill("pileus-agent"),
     "the pipeline is deleted": node("nft", "delete", "table", "netdev", "pileus_eth1"),
@@ -121,7 +115,11 @@ def test_addresses_and_ports_come_back(
     record_property("outage", f"{what}: {traffic.outage}")
     rose = cloud.rise("eth1", before)
     assert not set(rose) & set(FOREIGN), "nothing foreign left in between"
-    assert cloud.json("agent", "status")["health"] == "ok"
+    until(f"{what}: health", lambda: health(cloud) == "ok", RECOVERY_SECONDS)
+
+
+def health(cloud: CloudUnderTest) -> str:
+    return str(cloud.json("agent", "status")["health"])
 
 
 def answers(cloud: CloudUnderTest, address: str) -> bool:

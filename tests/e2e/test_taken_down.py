@@ -1,4 +1,4 @@
-"""The end of the suite's cloud; pytest runs this file after test_cloud.py."""
+"""The end of a cloud; this file is the last of its half."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def test_down_asks_first(cloud: CloudUnderTest) -> None:
 
 
 def test_down_leaves_nothing_behind(cloud: CloudUnderTest) -> None:
-    assert leftovers() != []
+    assert leftovers(cloud.name) != []
     cloud.pileus("down", "--yes")
-    assert leftovers() == []
+    assert leftovers(cloud.name) == []
     assert not cloud.state.exists()
     assert cloud.json("status")["state"] == "down"
 

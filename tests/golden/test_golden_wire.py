@@ -35,7 +35,7 @@ LINK = HostLink("pileus-00000000", IPv4Network("198.51.100.0/24"))
 TABLES = {
     "frames": frames_table(GUIDE, VPC),
     "packets": packets_table(GUIDE, VPC),
-    "host-guard": host_guard("pileus_demo", LINK.device),
+    "host-guard": host_guard("pileus_demo", LINK),
     "uplink-mac-nat": pipeline.table(NIC, REGISTERED),
     "uplink-mac-clone": pipeline.table(CLONE, REGISTERED),
 }

@@ -11,22 +11,26 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from pileus.rules import apply as rules
-from pileus.system import netns, process
+from pileus.rules.ruleset import Chain, Count, Drop, Field, Hook, Match, Rule, Table
+from pileus.system import clock, netns, process
 from pileus.vpc.internet import HostLink, host_guard
 
 pytestmark = pytest.mark.netns
 
 HOST, REAL, INTERNET = (f"guard{os.getpid()}-{name}" for name in ("host", "real", "internet"))
-LINK = HostLink("to-internet", IPv4Network("198.51.100.0/24"))
+LINK = HostLink("to-internet", IPv4Network("198.19.128.0/24"))
+"""Not a pool that regions choose, as the guard of one would stop the other."""
 UPLINK, TARGET = "192.0.2.2", "192.0.2.1"
 GUARD = "pileus_guarded"
+SILENT = dict.fromkeys(("unasked", "forwarded", "past_the_link", "about_nothing"), 0)
 MASQUERADE = """
 table ip users {
   chain hide { type nat hook postrouting priority 100; oifname "uplink" masquerade; };
@@ -97,32 +101,32 @@ def test_a_container_host_would_carry_simulated_packets_to_its_real_network(host
 
 
 def test_with_the_guard_not_one_packet_reaches_the_uplink(host: str) -> None:
-    rules.apply(host_guard(GUARD, LINK.device), namespace=host)
+    rules.apply(host_guard(GUARD, LINK), namespace=host)
     assert ping(host, TARGET), "the host's own traffic is none of the guard's business"
     before = sent_by_uplink()
     assert not ping(INTERNET, TARGET)
     assert sent_by_uplink() == before
-    assert counters() == {"unasked": 0, "forwarded": 2}
+    assert counters() == {**SILENT, "forwarded": 2}
 
 
 def test_the_real_network_does_not_reach_the_simulation(host: str) -> None:
     assert ping(REAL, str(LINK.internet_end))
-    rules.apply(host_guard(GUARD, LINK.device), namespace=host)
+    rules.apply(host_guard(GUARD, LINK), namespace=host)
     assert not ping(REAL, str(LINK.internet_end))
-    assert counters() == {"unasked": 0, "forwarded": 2}
+    assert counters() == {**SILENT, "forwarded": 2}
 
 
 def test_the_host_reaches_in_and_is_not_reached(host: str) -> None:
     assert ping(INTERNET, str(LINK.host_end))
-    rules.apply(host_guard(GUARD, LINK.device), namespace=host)
+    rules.apply(host_guard(GUARD, LINK), namespace=host)
     assert ping(host, str(LINK.internet_end))
     assert not ping(INTERNET, str(LINK.host_end))
     assert not ping(INTERNET, UPLINK)
-    assert counters() == {"unasked": 4, "forwarded": 0}
+    assert counters() == {**SILENT, "unasked": 4}
 
 
 def test_a_server_of_the_host_is_not_reached_by_any_of_its_addresses(host: str) -> None:
-    rules.apply(host_guard(GUARD, LINK.device), namespace=host)
+    rules.apply(host_guard(GUARD, LINK), namespace=host)
     server = netns.run_inside(host, lambda: socket.create_server(("", 0)))
     with server:
         port = server.getsockname()[1]
@@ -135,3 +139,88 @@ def test_a_server_of_the_host_is_not_reached_by_any_of_its_addresses(host: str) 
         for address in (str(LINK.host_end), UPLINK):
             with pytest.raises(TimeoutError):
                 netns.run_inside(INTERNET, partial(call, address))
+
+
+def test_without_a_route_to_it_nothing_for_the_pool_leaves(host: str) -> None:
+    """The twin: by the default route it would."""
+    netns.batch(HOST, [f"route del {LINK.pool} via {LINK.internet_end} dev {LINK.device}"])
+    before, public = sent_by_uplink(), str(LINK.elastic_ips.network_address + 1)
+    assert not ping(host, public)
+    assert sent_by_uplink() > before
+    rules.apply(host_guard(GUARD, LINK), namespace=host)
+    before = sent_by_uplink()
+    assert not ping(host, public)
+    assert sent_by_uplink() == before
+    assert counters() == {**SILENT, "past_the_link": 2}
+
+
+def strays(namespace: str) -> None:
+    """Let packets wait for ARP while their route goes; until the kernel has given them up."""
+    netns.batch(namespace, ["route replace 172.16.99.99 dev eth0"])
+    with netns.run_inside(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
+        s.sendto(b"?", ("172.16.99.99", 9))
+        netns.batch(namespace, ["route del 172.16.99.99 dev eth0"])
+        clock.poll(
+            lambda: "INCOMPLETE" not in neighbours(namespace) or None,
+            what="the kernel did not give them up",
+            hint="see `ip neigh`",
+            timeout=10,
+        )
+
+
+def neighbours(namespace: str) -> str:
+    return process.run(["ip", "-n", namespace, "neigh"]).stdout
+
+
+@contextmanager
+def stopping(priority: str) -> Iterator[Callable[[], int]]:
+    """How many errors about the real namespace's packets came to here; none goes on."""
+    name = f"pileus_test_strays_{os.getpid()}"
+    error = (Match(Field.ICMP_TYPE, "destination-unreachable"),)
+    to_it = Match(Field.IP_DESTINATION, frozenset({IPv4Address(TARGET)}))
+    rule = Rule("stopped", (*error, to_it, Count("stopped"), Drop()))
+    hook = Hook("filter", "output", priority, "accept")
+    rules.apply(Table("inet", name, (Chain("out", (rule,), hook),)))
+
+    def stopped() -> int:
+        seen = rules.read("inet", name)
+        assert seen
+        return seen.counters["stopped"]
+
+    try:
+        yield stopped
+    finally:
+        rules.remove("inet", name)
+
+
+def test_the_kernel_answers_a_stray_packet_from_the_host_itself(host: str) -> None:
+    """The twin: looked at before any guard, in the test's own first namespace."""
+    with stopping("-20") as stopped:
+        strays(REAL)
+        assert stopped() == 1
+
+
+def test_with_the_guard_no_such_error_leaves(host: str) -> None:
+    """The guard of a region that runs beside this test would do, too."""
+    rules.apply(host_guard(GUARD, LINK))
+    try:
+        with stopping("0") as stopped:
+            strays(REAL)
+            assert stopped() == 0
+    finally:
+        rules.remove("inet", GUARD)
+
+
+def test_the_hosts_own_errors_leave_as_before(host: str) -> None:
+    rules.apply(host_guard(GUARD, LINK), namespace=host)
+
+    def call() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(2)
+            client.connect((UPLINK, 9))
+            client.send(b"?")
+            client.recv(1)
+
+    with pytest.raises(ConnectionRefusedError):
+        netns.run_inside(REAL, call)
+    assert counters() == SILENT

@@ -12,10 +12,11 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pileus.model.errors import Fault, Refused, UserError
+from pileus.model.status import DroppedFrame
+from pileus.model.verdict import Code
 from pileus.rules import apply as rules
 from pileus.system import clock, files, netns, process
 from pileus.system.process import ProcessId
 from pileus.underlay.aws import AwsEndpoint
 from pileus.underlay.aws.quotas import raise_quota
 from pileus.vpc import control
-from pileus.vpc.control import RunningRegion
+from pileus.vpc.control import Offer, RunningRegion
 from pileus.vpc.internet import RESOLVER, WEB
 from pileus.vpc.metadata import CANARY
 from pileus.vpc.wire.names import device as device_of
@@ -42,7 +45,7 @@ pytestmark = pytest.mark.netns
 NAME = f"r{os.getpid()}"
 OTHER = f"{NAME}-2"
 """Its name begins with the first one's."""
-QUICKLY = {"Delay": 1, "MaxAttempts": 10}
+QUICKLY = {"Delay": 1, "MaxAttempts": 30}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def neighbour(scratch: Path) -> RunningRegion:
 def start(scratch: Path, name: str = NAME) -> RunningRegion:
     empty = scratch / "image"
     empty.mkdir(exist_ok=True)
-    return control.start(name, {"empty": empty}, api_region="us-east-1")
+    return control.start(name, Offer({"empty": empty}))
 
 
 def connect(region: RunningRegion) -> Any:
@@ -103,7 +106,7 @@ def make_machine(ec2: Any, subnet: str) -> tuple[str, str]:
     """A machine with one NIC, 172.16.20.101; ids of both."""
     eni = ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress="172.16.20.101")
     eni_id: str = eni["NetworkInterface"]["NetworkInterfaceId"]
-    (image,) = ec2.describe_images()["Images"]
+    (image,) = ec2.describe_images(Filters=[{"Name": "name", "Values": ["empty"]}])["Images"]
     machines = ec2.run_instances(
         ImageId=image["ImageId"],
         InstanceType="m5.xlarge",
@@ -182,7 +185,7 @@ def test_what_the_api_makes_is_on_the_wire_and_goes_with_it(neighbour: RunningRe
     assert device_of(eni) in netns.links(inside)
     assert "eth0" in netns.links(machine_namespace(OTHER, machine))
     assert f"172.16.20.101 dev {device_of(eni)}" in routes(inside)
-    assert "default via 169.254.0.1 dev igw table 1000" in routes(inside)
+    assert "default via 169.254.0.1 dev igw table" in routes(inside)
     (nic,) = control.counters(OTHER)
     assert (nic.nic.eni, nic.nic.instance, nic.nic.device) == (eni, machine, "eth0")
 
@@ -203,6 +206,13 @@ def test_what_the_api_makes_is_on_the_wire_and_goes_with_it(neighbour: RunningRe
     assert not (control.places(OTHER).disks / machine).exists()
 
 
+def make_idle_machine(ec2: Any) -> tuple[str, str]:
+    """One that could not boot, so that nobody else touches its NIC; ids of both."""
+    machine, eni = make_machine(ec2, make_network(ec2)[1])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine], WaiterConfig=QUICKLY)
+    return machine, eni
+
+
 def terminate(ec2: Any, machine: str) -> None:
     ec2.terminate_instances(InstanceIds=[machine])
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine], WaiterConfig=QUICKLY)
@@ -218,11 +228,40 @@ def test_a_machine_that_does_not_come_up_is_stopped_and_can_be_terminated(
     terminate(ec2, machine)
 
 
+def test_what_the_wire_drops_is_told_and_a_nic_can_be_listened_to(
+    neighbour: RunningRegion,
+) -> None:
+    ec2 = connect(neighbour)
+    machine, eni = make_idle_machine(ec2)
+    inside = machine_namespace(OTHER, machine)
+    commands = ["addr add 172.16.20.99/24 dev eth0", "link set eth0 up"]
+    netns.batch(inside, [*commands, "neigh add 172.16.20.1 lladdr 02:00:00:00:00:01 dev eth0"])
+    stream = control.capture(OTHER, eni, seconds=5)
+    next(stream)
+    process.run(
+        ["ip", "netns", "exec", inside, "ping", "-c", "1", "-W", "1", "172.16.20.1"], check=False
+    )
+    wrong = IPv4Address("172.16.20.99").packed
+    seen = list(stream)
+    assert any(record[16 + 26 : 16 + 30] == wrong for record in seen), [r.hex() for r in seen]
+
+    def told() -> DroppedFrame | None:
+        found = [one for one in control.drops(OTHER) if one.code is Code.SOURCE_IP]
+        return found[-1] if found else None
+
+    drop = clock.poll(told, what="nothing was told", hint="-", timeout=5, interval=0.05)
+    assert (drop.eni, drop.instance, drop.device) == (eni, machine, "eth0")
+    assert drop.fields["source"] == "172.16.20.99"
+    with pytest.raises(Refused, match="eni-none"):
+        control.capture(OTHER, "eni-none")
+    terminate(ec2, machine)
+
+
 def test_metadata_lags_and_stays_away_as_told_and_counts_who_asked(
     neighbour: RunningRegion,
 ) -> None:
     ec2 = connect(neighbour)
-    machine, eni = make_machine(ec2, make_network(ec2)[1])
+    machine, eni = make_idle_machine(ec2)
     inside = machine_namespace(OTHER, machine)
     (nic,) = [one.nic for one in control.counters(OTHER) if one.nic.eni == eni]
     commands = ["addr add 172.16.20.101/24 dev eth0", "link set eth0 up"]
@@ -239,7 +278,7 @@ def test_metadata_lags_and_stays_away_as_told_and_counts_who_asked(
     assert told() == ["172.16.20.101", "172.16.20.102"]
 
     control.set_fault(OTHER, "metadata-away", "on")
-    assert ask_metadata(inside, "mac") == ""
+    assert ask_metadata(inside, "mac", seconds=1) == ""
     control.set_fault(OTHER, "metadata-away", "off")
     assert ask_metadata(inside, "mac") == str(nic.mac)
 
@@ -253,9 +292,9 @@ def test_metadata_lags_and_stays_away_as_told_and_counts_who_asked(
     terminate(ec2, machine)
 
 
-def ask_metadata(namespace: str, path: str) -> str:
-    """What an instance reads in its metadata; nothing where it has no answer in a second."""
-    curl = ["ip", "netns", "exec", namespace, "curl", "-s", "--max-time", "1"]
+def ask_metadata(namespace: str, path: str, seconds: int = 10) -> str:
+    """What an instance reads in its metadata; nothing where it has no answer in so many seconds."""
+    curl = ["ip", "netns", "exec", namespace, "curl", "-s", "--max-time", str(seconds)]
     url, header = "http://169.254.169.254/latest", "X-aws-ec2-metadata-token"
     put = [*curl, "-X", "PUT", f"{url}/api/token", "-H", f"{header}-ttl-seconds: 60"]
     token = process.run(put, check=False).stdout
@@ -347,15 +386,28 @@ def test_removal_leaves_nothing_of_a_region_that_was_killed(scratch: Path) -> No
     assert process.wait_for_exit(stray, timeout=0)
 
 
-def test_regions_that_start_at_the_same_instant_share_no_pool(scratch: Path) -> None:
-    names = [f"{NAME}-{number}" for number in (3, 4)]
+def test_regions_that_start_at_the_same_instant_share_no_pool(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do those whose files are kept apart: the host's routes are one."""
+    places = {f"{NAME}-{number}": str(scratch / f"run-{number}") for number in (3, 4, 5)}
+    begin = "import sys; from pileus.vpc.control import *; start(sys.argv[1], Offer({}))"
+
+    def start_beside(name: str) -> None:
+        argv = [sys.executable, "-c", begin, name]
+        process.run(argv, env={"PILEUS_RUN": places[name]})
+
+    pools = set()
     try:
         with ThreadPoolExecutor() as at_once:
-            list(at_once.map(lambda name: start(scratch, name), names))
-        pools = {pool_of(name) for name in names}
-        assert len(pools) == len(names)
+            list(at_once.map(start_beside, places))
+        for name, directory in places.items():
+            monkeypatch.setenv("PILEUS_RUN", directory)
+            pools.add(pool_of(name))
+        assert len(pools) == len(places)
     finally:
-        for name in names:
+        for name, directory in places.items():
+            monkeypatch.setenv("PILEUS_RUN", directory)
             control.remove(name)
 
 

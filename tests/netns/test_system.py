@@ -207,6 +207,18 @@ def test_what_is_done_inside_stays_inside(space: str) -> None:
         netns.run_inside(space, lambda: 1 // 0)
 
 
+def test_a_device_that_went_by_itself_is_as_good_as_deleted() -> None:
+    name = f"{SPACE}-links"
+    netns.ensure(name)
+    try:
+        netns.batch(name, [f"link add {device} type bridge" for device in ("one", "two", "stays")])
+        netns.delete_links(name, ["gone", "one", "two"])
+        netns.delete_links(name, ["gone"])
+        assert {"one", "two", "stays"} & set(netns.devices(name)) == {"stays"}
+    finally:
+        netns.remove(name)
+
+
 def test_programs_of_a_namespace_are_found(space: str, tmp_path: Path) -> None:
     inside = process.spawn(["ip", "netns", "exec", space, "sleep", "60"], log=tmp_path / "log")
     try:
@@ -253,8 +265,8 @@ def configs(draw: st.DrawFn) -> NamespaceConfig:
             st.sampled_from(
                 [
                     RoutingRule(100, 254, suppress_default=True),
-                    RoutingRule(200, 1000, "one"),
-                    RoutingRule(200, 1000, "two"),
+                    RoutingRule(200, 1000, 0x1000001),
+                    RoutingRule(200, 1000, 0x1000002),
                     RoutingRule(300, 1000),
                 ]
             )

@@ -27,7 +27,8 @@ from pileus.vpc.state import (
     Vpc,
 )
 from pileus.vpc.wire.names import internet_namespace, machine_namespace, vpc_namespace
-from pileus.vpc.wire.reconcile import reconcile_vpc, remove_vpc
+from pileus.vpc.wire.reconcile import Wire
+from pileus.vpc.wire.report import plugged, wire_report
 from pileus.vpc.wire.topology import Uplink
 
 pytestmark = pytest.mark.netns
@@ -93,15 +94,18 @@ class Vpcs:
 
     def __init__(self, dhcp: Dhcp, scripts: Path) -> None:
         self.dhcp = dhcp
+        self.wire = Wire(REGION)
         self.script = scripts / "lease.sh"
         self.script.write_text(LEASE_SCRIPT)
         self.script.chmod(0o755)
 
     def follow(self, state: RegionState) -> None:
-        reconcile_vpc(REGION, state, VPC, UPLINK)
+        self.wire.follow(state, VPC, UPLINK)
         self.dhcp.follow(state)
         for one in state.enis.values():
-            netns.batch(machine_namespace(REGION, str(one.instance)), ["link set eth0 up"])
+            machine = machine_namespace(REGION, str(one.instance))
+            netns.sysctl(machine, {"net/ipv6/conf/all/disable_ipv6": "1"})  # its own chatter
+            netns.batch(machine, ["link set eth0 up"])
 
     def ask(self, one: Eni, *options: str) -> str:
         """What a DHCP client on this NIC gets; empty when it gets no lease."""
@@ -127,7 +131,7 @@ def vpcs(tmp_path: Path) -> Iterator[Vpcs]:
         yield Vpcs(dhcp, tmp_path)
     finally:
         dhcp.stop()
-        remove_vpc(REGION, VPC, UPLINK)
+        Wire(REGION).remove(VPC, UPLINK)
         for namespace in netns.existing(f"pileus-{REGION}-"):
             netns.remove(namespace)
         shutil.rmtree(directory)
@@ -142,6 +146,15 @@ def test_every_nic_gets_its_primary_address_and_its_subnets_router(vpcs: Vpcs) -
             f"ip={one.addresses[0]} mask=24 router={router} dns={RESOLVER} "
             "mtu=9001 lease=3600 hostname="
         )
+
+
+def test_the_servers_own_broadcasts_are_not_laid_to_the_nic(vpcs: Vpcs) -> None:
+    """Linux shows them to their sender, too, and without a MAC."""
+    state = region(ENIS[:1])
+    vpcs.follow(state)
+    assert vpcs.ask(ENIS[0])
+    (told,) = wire_report(REGION, plugged(state))
+    assert (told.passed_out, set(told.dropped.values())) == (2, {0})
 
 
 def test_a_nic_plugged_in_later_gets_a_lease_and_the_server_runs_on(vpcs: Vpcs) -> None:

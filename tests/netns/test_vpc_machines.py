@@ -18,9 +18,10 @@ from botocore.config import Config
 from tiny_machine import TinyMachine, build
 
 from pileus.system import clock, files, netns, process
-from pileus.vpc import control, machines
-from pileus.vpc.control import RunningRegion
-from pileus.vpc.machines import Disk, Machines
+from pileus.vpc import control, machines, whole
+from pileus.vpc.control import Offer, RunningRegion
+from pileus.vpc.disks import Disk
+from pileus.vpc.machines import Machines
 from pileus.vpc.state import Instance, RegionState
 from pileus.vpc.wire.names import machine_namespace
 
@@ -48,7 +49,7 @@ def running(image: Path) -> Iterator[RunningRegion]:
         patch.setenv("PILEUS_DATA", str(image.parent / "data"))
         images = {"tiny": image, "lost": image.parent / "lost"}
         try:
-            yield control.start(NAME, images, api_region="us-east-1")
+            yield control.start(NAME, Offer(images))
         finally:
             control.remove(NAME)
 
@@ -223,7 +224,7 @@ class Power:
 
 @pytest.fixture
 def power(image: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Power]:
-    monkeypatch.setattr(machines, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(whole, "STOP_SECONDS", 0.5)
     made = Power(Path(tempfile.mkdtemp(dir=image.parent)), image)
     try:
         yield made

@@ -7,7 +7,6 @@ exactly its own counter rises, by the number of frames sent.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -22,25 +21,23 @@ from thin_region import (
     REGION,
     ROUTER,
     STATE,
+    UDP,
     Region,
     arp,
     ethernet,
     ipv4,
     serve,
+    tap,
+    udp,
 )
 
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
-from pileus.system import netns
 from pileus.vpc.internet import CLIENT, RESOLVER, WEB
-from pileus.vpc.state import Eni
 from pileus.vpc.wire.frames import owners
-from pileus.vpc.wire.names import machine_namespace
 from pileus.vpc.wire.report import plugged
 
 pytestmark = pytest.mark.netns
-
-UDP = 17
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +101,26 @@ DENIED = {
         ethernet(ALICE.mac, BOB.mac, 0x0806, arp(2, (ALICE.mac, "172.16.10.1"), "172.16.10.12")),
         Code.ARP_SENDER,
     ),
+    "ARP reply naming a wrong MAC": (
+        ethernet(ALICE.mac, BOB.mac, 0x0806, arp(2, (FOREIGN_MAC, "172.16.10.11"), "172.16.10.12")),
+        Code.ARP_SENDER,
+    ),
+    "ARP reply from a wrong MAC": (
+        ethernet(FOREIGN_MAC, BOB.mac, 0x0806, arp(2, (ALICE.mac, "172.16.10.11"), "172.16.10.12")),
+        Code.SOURCE_MAC,
+    ),
+    "ARP reply that nobody asked for": (
+        ethernet(ALICE.mac, BOB.mac, 0x0806, arp(2, (ALICE.mac, "172.16.10.11"), "172.16.10.12")),
+        Code.ARP_SILENT,
+    ),
+    "gratuitous ARP as a reply": (
+        ethernet(ALICE.mac, BROADCAST, 0x0806, arp(2, (ALICE.mac, "172.16.10.11"), "172.16.10.11")),
+        Code.ARP_SILENT,
+    ),
+    "gratuitous ARP for a neighbour's address": (
+        ethernet(ALICE.mac, BROADCAST, 0x0806, arp(1, (ALICE.mac, "172.16.10.12"), "172.16.10.12")),
+        Code.ARP_SENDER,
+    ),
     "gratuitous ARP": (
         ethernet(ALICE.mac, BROADCAST, 0x0806, arp(1, (ALICE.mac, "172.16.10.11"), "172.16.10.11")),
         Code.ARP_SILENT,
@@ -115,6 +132,23 @@ DENIED = {
     "IPv6": (ethernet(ALICE.mac, ROUTER, 0x86DD, b"\x60" + b"\0" * 39), Code.NOT_CARRIED),
     "VLAN tag": (
         ethernet(ALICE.mac, ROUTER, 0x8100, b"\0\x05\x08\0" + ipv4("172.16.10.11", "8.8.8.8")),
+        Code.NOT_CARRIED,
+    ),
+    "VLAN tag with a wrong IP in it": (
+        ethernet(ALICE.mac, ROUTER, 0x8100, b"\0\x05\x08\0" + ipv4("172.16.10.99", "8.8.8.8")),
+        Code.NOT_CARRIED,
+    ),
+    "two VLAN tags": (
+        ethernet(
+            ALICE.mac,
+            ROUTER,
+            0x88A8,
+            b"\0\x05\x81\0\0\x06\x08\0" + ipv4("172.16.10.11", "8.8.8.8"),
+        ),
+        Code.NOT_CARRIED,
+    ),
+    "IPv6 to all nodes": (
+        ethernet(ALICE.mac, Mac("33:33:00:00:00:01"), 0x86DD, b"\x60" + b"\0" * 47),
         Code.NOT_CARRIED,
     ),
     "broadcast": (
@@ -149,6 +183,62 @@ DENIED = {
         ethernet(ALICE.mac, ROUTER, 0x0800, b"\x45" + b"\0" * 9),
         Code.NOT_CARRIED,
     ),
+    # A match on a network of whole bytes reads just those: this frame ends after two of them.
+    "ends within an address": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "8.8.8.8")[:18]),
+        Code.NOT_CARRIED,
+    ),
+    "longer in its header than on the wire": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "8.8.8.8")[:24]),
+        Code.NOT_CARRIED,
+    ),
+    "a DHCP server's broadcast": (
+        ethernet(
+            ALICE.mac,
+            BROADCAST,
+            0x0800,
+            ipv4("172.16.10.11", "255.255.255.255", UDP, udp(68, from_port=67)),
+        ),
+        Code.NOT_CARRIED,
+    ),
+    "a DHCP server's answer": (
+        ethernet(
+            ALICE.mac,
+            BOB.mac,
+            0x0800,
+            ipv4("172.16.10.11", "172.16.10.12", UDP, udp(68, from_port=67)),
+        ),
+        Code.DHCP_SERVER,
+    ),
+    "a DHCP server's answer through the router": (
+        ethernet(
+            ALICE.mac,
+            ROUTER,
+            0x0800,
+            ipv4("172.16.10.11", "8.8.8.8", UDP, udp(68, from_port=67)),
+        ),
+        Code.DHCP_SERVER,
+    ),
+    "last fragment from a wrong MAC": (
+        ethernet(FOREIGN_MAC, ROUTER, 0x0800, ipv4("172.16.10.11", "8.8.8.8", fragment=1)),
+        Code.SOURCE_MAC,
+    ),
+    "first fragment from a wrong IP": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.99", "8.8.8.8", fragment=0x2000)),
+        Code.SOURCE_IP,
+    ),
+    "last fragment from a wrong IP": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.99", "8.8.8.8", fragment=1)),
+        Code.SOURCE_IP,
+    ),
+    "last fragment for a link-local address": (
+        ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "169.254.169.253", fragment=1)),
+        Code.LINK_LOCAL,
+    ),
+    "for another address by a neighbour that checks": (
+        ethernet(ALICE.mac, BOB.mac, 0x0800, ipv4("172.16.10.11", "8.8.8.8")),
+        Code.NO_SUCH_ADDRESS,
+    ),
     "too short for ARP": (ethernet(ALICE.mac, BROADCAST, 0x0806, b"\0\x01"), Code.NOT_CARRIED),
     "the router itself": (
         ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", "172.16.10.1")),
@@ -163,6 +253,21 @@ def test_a_denied_frame_raises_exactly_its_counter(region: Region, case: str) ->
     before = region.counters(ALICE)
     region.send(ALICE, frame, count=3)
     assert region.rise(ALICE, before) == {code: 3}
+
+
+def test_forged_arp_leaves_a_neighbours_table_as_it_was(region: Region) -> None:
+    region.run(BOB, "ip", "neigh", "flush", "dev", "eth0")
+    for known in ("172.16.10.1", "172.16.10.11"):
+        region.run(BOB, "ping", "-c", "1", "-W", "1", known)
+    before = region.counters(ALICE)
+    for claimed, code in (("172.16.10.1", Code.ARP_SENDER), ("172.16.10.11", Code.SOURCE_MAC)):
+        source = ALICE.mac if code == Code.ARP_SENDER else FOREIGN_MAC
+        told = arp(2, (source, claimed), "172.16.10.12")
+        region.send(ALICE, ethernet(source, BOB.mac, 0x0806, told), count=2)
+    assert region.rise(ALICE, before) == {Code.ARP_SENDER: 2, Code.SOURCE_MAC: 2}
+    table = region.run(BOB, "ip", "neigh").stdout
+    assert f"172.16.10.1 dev eth0 lladdr {ROUTER}" in table
+    assert f"172.16.10.11 dev eth0 lladdr {ALICE.mac}" in table
 
 
 def test_the_vpc_answers_arp_with_the_neighbours_own_mac_and_its_routers(region: Region) -> None:
@@ -183,26 +288,13 @@ def test_the_vpc_takes_nothing_off_a_packets_ttl(region: Region, sent: int, seen
     opened = replace(STATE.groups["sg-web"], ingress=(ALL,))
     groups = {**state.groups, "sg-web": opened}
     region.become(replace(state, enis={**state.enis, BOB.id: nic}, groups=groups))
-    with tap(region, BOB) as arriving:
-        datagram = struct.pack("!4H", 9, 9, 8, 0)
-        packet = ipv4("172.16.10.11", "172.16.10.12", UDP, datagram, ttl=sent)
+    with tap(BOB) as arriving:
+        packet = ipv4("172.16.10.11", "172.16.10.12", UDP, udp(9), ttl=sent)
         region.send(ALICE, ethernet(ALICE.mac, ROUTER, 0x0800, packet))
         while (frame := arriving.recv(2000))[14 + 9] != UDP:
             pass  # something that the machine itself had to say
     assert frame[14 + 8] == seen
     region.become(state)
-
-
-def tap(region: Region, nic: Eni) -> socket.socket:
-    """A socket that sees all frames at a machine's NIC."""
-
-    def make() -> socket.socket:
-        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-        made.bind(("eth0", 0x0800))
-        made.settimeout(2)
-        return made
-
-    return netns.run_inside(machine_namespace(REGION, nic.instance or ""), make)
 
 
 def test_security_groups_are_stateful_and_name_the_side_that_dropped(region: Region) -> None:

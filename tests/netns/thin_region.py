@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from pileus.model.addresses import Mac
+from pileus.model.addresses import Mac, subnet_router
 from pileus.system import netns, process
 from pileus.vpc import internet
 from pileus.vpc.internet import HostLink, Internet
@@ -27,16 +27,19 @@ from pileus.vpc.state import (
 from pileus.vpc.wire.frames import attached
 from pileus.vpc.wire.names import machine_namespace, router_mac
 from pileus.vpc.wire.packets import elastic_pairs
-from pileus.vpc.wire.reconcile import cut_flows, reconcile_vpc, remove_vpc
+from pileus.vpc.wire.reconcile import Wire
 from pileus.vpc.wire.report import plugged, wire_report
 from pileus.vpc.wire.topology import Uplink
 
 REGION = f"t{os.getpid()}"
+POOL = IPv4Network(f"198.19.{128 + os.getpid() % 127}.0/24")
+"""Not of those that regions choose from, which may start at the same time."""
 VPC = "vpc-1"
 ANYWHERE = frozenset({IPv4Network("0.0.0.0/0")})
 ALL = Permission("-1", None, ANYWHERE)
 UPLINK = Uplink(IPv4Network("169.254.0.0/30"), "igw-test")
 FOREIGN_MAC = Mac("02:00:00:00:00:99")
+UDP = 17
 PUBLIC = IPv4Address("198.51.100.10")
 
 
@@ -79,27 +82,26 @@ class Region:
     """A region of thin machines, kept equal to a state as the real one is."""
 
     def __init__(self, runtime: Path) -> None:
-        self.link = HostLink(
-            f"pt{os.getpid()}"[:15], internet.choose_pool(internet.host_networks())
-        )
+        self.link = HostLink(f"pileus-{os.getpid()}", POOL)
         self.internet = Internet(REGION, self.link, runtime)
+        self.wire = Wire(REGION)
         self.state = RegionState()
 
     def become(self, state: RegionState) -> None:
-        former, self.state = self.state, state
-        reconcile_vpc(REGION, state, VPC, UPLINK)
-        cut_flows(REGION, former, state, VPC)
+        self.state = state
+        self.wire.follow(state, VPC, UPLINK)
         self.internet.follow({VPC: UPLINK}, {VPC: elastic_pairs(state, VPC).values()})
         for nic in attached(state, VPC):
             assert nic.instance
             machine = machine_namespace(REGION, nic.instance)
             netns.sysctl(machine, {"net/ipv6/conf/all/disable_ipv6": "1"})  # its own chatter
+            end, router = f"eth{nic.device_index}", subnet_router(state.subnets[nic.subnet].cidr)
             netns.batch(
                 machine,
                 [
-                    *(f"addr replace {address}/24 dev eth0" for address in nic.addresses),
-                    "link set eth0 up",
-                    "route replace default via 172.16.10.1",
+                    *(f"addr replace {address}/24 dev {end}" for address in nic.addresses),
+                    f"link set {end} up",
+                    *([f"route replace default via {router}"] if end == "eth0" else []),
                 ],
             )
 
@@ -115,7 +117,7 @@ class Region:
 
     def close(self) -> None:
         self.internet.stop()
-        remove_vpc(REGION, VPC, UPLINK)
+        self.wire.remove(VPC, UPLINK)
         internet.remove_internet(REGION, self.link.device)
         for name in netns.existing(f"pileus-{REGION}-"):
             netns.remove(name)
@@ -135,7 +137,7 @@ class Region:
     def send(self, nic: Eni, frame: bytes, count: int = 1) -> None:
         def send() -> None:
             with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind(("eth0", 0))
+                raw.bind((f"eth{nic.device_index}", 0))
                 for _ in range(count):
                     raw.send(frame)
 
@@ -146,6 +148,14 @@ ROUTER = router_mac(VPC)
 BROADCAST = Mac("ff:ff:ff:ff:ff:ff")
 
 
+def udp(to_port: int, from_port: int = 40000) -> bytes:
+    """A UDP datagram without data or checksum."""
+    return struct.pack("!4H", from_port, to_port, 8, 0)
+
+
+DATAGRAM = udp(9)
+
+
 def ethernet(source: Mac, destination: Mac, kind: int, payload: bytes) -> bytes:
     return destination.packed + source.packed + struct.pack("!H", kind) + payload
 
@@ -154,12 +164,14 @@ def ipv4(
     source: str,
     destination: str,
     protocol: int = 17,
-    payload: bytes = b"\0" * 8,
+    payload: bytes = DATAGRAM,
     ttl: int = 64,
+    fragment: int = 0,
 ) -> bytes:
+    """An IPv4 packet; `fragment` is the field of flags and offset."""
     header = struct.pack(
         "!BBHHHBBH4s4s",
-        0x45, 0, 20 + len(payload), 1, 0, ttl, protocol, 0,
+        0x45, 0, 20 + len(payload), 1, fragment, ttl, protocol, 0,
         IPv4Address(source).packed, IPv4Address(destination).packed,
     )  # fmt: skip
     total = sum(struct.unpack("!10H", header))
@@ -171,6 +183,19 @@ def arp(operation: int, sender: tuple[Mac, str], target: str) -> bytes:
     mac, address = sender
     fixed = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)
     return fixed + mac.packed + IPv4Address(address).packed + b"\0" * 6 + IPv4Address(target).packed
+
+
+def tap(nic: Eni) -> socket.socket:
+    """A socket that sees all IPv4 frames at a machine's NIC."""
+    name = f"eth{nic.device_index}"
+
+    def make() -> socket.socket:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        made.bind((name, 0x0800))
+        made.settimeout(2)
+        return made
+
+    return netns.run_inside(machine_namespace(REGION, nic.instance or ""), make)
 
 
 def serve(region: Region, nic: Eni, port: int) -> socket.socket:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pileus.system import clock
-from pileus.vpc.machines import Disk
+from pileus.system import clock, process
+from pileus.vpc.disks import Disk
 
 T = TypeVar("T")
 INIT = """#!/bin/busybox sh
@@ -32,11 +33,20 @@ def build(root: Path) -> Path:
     busybox = shutil.which("busybox")
     assert busybox
     shutil.copy(busybox, root / "bin/busybox")
+    for library in _libraries(busybox):
+        (root / library[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, root / library[1:])
     (root / "etc/os-release").write_text("ID=tiny\n")
     init = root / "sbin/init"
     init.write_text(INIT)
     init.chmod(0o755)
     return root
+
+
+def _libraries(program: str) -> list[str]:
+    """What a program needs beside itself: busybox is one file in Debian 12, and not in 13."""
+    listing = process.run(["ldd", program], check=False)
+    return re.findall(r"(/\S+) \(0x", listing.stdout) if listing.code == 0 else []
 
 
 class TinyMachine:

@@ -110,6 +110,8 @@ class FakeNetwork:
         if kind == "routers":
             thing.is_distributed = thing.is_ha = False
             vars(thing).setdefault("is_admin_state_up", True)
+        if kind == "networks":
+            vars(thing).setdefault("is_router_external", False)
         if kind == "subnets":
             vars(thing).setdefault("service_types", [])
             vars(thing).setdefault("allocation_pools", [])

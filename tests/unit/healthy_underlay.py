@@ -8,7 +8,6 @@ from ipaddress import IPv4Address
 from underlay_world import World
 
 from pileus.model.underlay import (
-    ROLES,
     InstanceType,
     Nic,
     ObservedUnderlay,
@@ -37,8 +36,14 @@ def built(target: WantedUnderlay) -> ObservedUnderlay:
     observed = world.observed
     publics = {one.associated: one.public for one in observed.elastic_ips}
     nics = tuple(
-        Nic(role, there.id, there.mac, tuple(Registered(a, publics[a]) for a in there.addresses))
-        for role in ROLES
+        Nic(
+            role,
+            there.id,
+            there.mac,
+            tuple(Registered(a, publics[a]) for a in there.addresses),
+            there.index,
+        )
+        for role in observed.roles
         for there in [observed.nics[role]]
     )
     assert observed.node is not None

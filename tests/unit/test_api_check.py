@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from healthy_underlay import CALLER, HEALTHY, XLARGE
 
-from pileus import api
+from pileus.api import check as api
 from pileus.api import environment, images, preflight
 from pileus.model.errors import CommandFailed, UserError
 from pileus.model.finding import CheckReport
@@ -26,8 +25,6 @@ from pileus.system.workspace import Workspace
 from pileus.trace.on_host import Host
 from pileus.trace.on_machine import GIB, MEMORY_GIB
 
-CHECK = importlib.import_module("pileus.api.check")
-"""The module; the package has its function under this name."""
 PROBED = Path(__file__).parents[1] / "data" / "probe" / "debian13.json"
 FIT = Host(True, (), 20 * GIB, MEMORY_GIB * GIB)
 
@@ -78,8 +75,8 @@ def ssh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ssh:
     monkeypatch.setenv("PILEUS_DATA", str(tmp_path / "data"))
     (tmp_path / "state" / "demo").mkdir(parents=True)
     public_key().write_text(f"{CALLER.public_key}\n")
-    monkeypatch.setattr(CHECK, "root_on", lambda login: way)
-    monkeypatch.setattr(CHECK, "here", lambda: way)
+    monkeypatch.setattr(api, "root_on", lambda login: way)
+    monkeypatch.setattr(api, "here", lambda: way)
     monkeypatch.setattr(preflight, "look", lambda data: FIT)
     return way
 

@@ -28,7 +28,7 @@ PUBLIC = IPv4Address("198.51.100.10")
 
 def nic(role: str, private: str, public: IPv4Address | None) -> Nic:
     registered = Registered(IPv4Address(private), public)
-    return Nic(role, f"eni-{role}", Mac("02:00:00:00:00:01"), (registered,))  # type: ignore[arg-type]
+    return Nic(role, f"eni-{role}", Mac("02:00:00:00:00:01"), (registered,))
 
 
 MACHINE = Node(

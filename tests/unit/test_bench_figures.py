@@ -9,6 +9,7 @@ from statistics import median
 import pytest
 from bench_figures import (
     MICROSECONDS,
+    MILLISECONDS,
     RATIO,
     Bar,
     Figure,
@@ -112,3 +113,11 @@ def test_the_table_has_units_verdicts_and_how_often_it_was_measured() -> None:
         "3",
     ]
     assert third == ["told only", "1.00", "1.00 to 1.00", "none", "6"]
+
+
+def test_the_worst_of_all_is_held_against_a_bar_of_its_own() -> None:
+    bar = Bar("never more than", 0.25)
+    values = tuple([0.01] * 199 + [0.24])
+    assert "240.0 ms at worst" in table([Figure("effect", MILLISECONDS, values, bar)])
+    assert "MET" in table([Figure("effect", MILLISECONDS, values, bar)])
+    assert "MISSED" in table([Figure("effect", MILLISECONDS, (*values, 0.26), bar)])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from pileus import api
+from pileus.api import access, changes, down, plan, sim, status, up
 from pileus.cli import main
 from pileus.model.addresses import Mac, Socket
 from pileus.model.errors import Busy, Fault, Refused
 from pileus.model.status import (
     Check,
+    DroppedFrame,
     NicStatus,
     NicTraffic,
     NodeStatus,
@@ -83,6 +86,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+PARTS = (access, changes, down, plan, sim, status, up)
+"""Of the api, those that these commands call."""
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], list[tuple[Any, ...]]]:
     """Let a function of the api return a value, or raise it; the arguments it is called with."""
@@ -96,7 +103,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], list[tuple[
                 raise value
             return value
 
-        monkeypatch.setattr(api, name, stand_in)
+        (home,) = (module for module in PARTS if hasattr(module, name))
+        monkeypatch.setattr(home, name, stand_in)
         return calls
 
     return answer
@@ -269,6 +277,48 @@ def test_the_wire_shows_the_reasons_of_what_it_dropped(
     assert "UNDERLAY_SOURCE_IP_UNREGISTERED" not in said
 
 
+DROPPED = DroppedFrame(
+    "2026-01-01T00:00:00.000Z",
+    "eni-1",
+    "i-1",
+    "eth1",
+    "from",
+    Code.SOURCE_IP,
+    {"source": "172.16.20.99", "destination": "8.8.8.8"},
+    ("source",),
+)
+
+
+def test_the_wire_tells_the_last_dropped_frames(
+    run: Run, answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers("sim_wire", replace(wire(SOURCE_IP=1), drops=(DROPPED,)))
+    assert run("sim", "wire") == 0
+    said = capsys.readouterr().out
+    assert "from eni-1" in said
+    assert "source 172.16.20.99" in said
+    assert "8.8.8.8" not in said, "only what it was dropped for"
+    assert run("sim", "wire", "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)["drops"]
+    assert told["fields"]["destination"] == "8.8.8.8"
+    assert told["sentence"] == DROPPED.sentence
+
+
+def test_a_capture_goes_to_stdout_as_it_is_and_to_no_terminal(
+    run: Run,
+    answers: Answers,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = answers("sim_capture", iter([b"\xd4\xc3", b"\x00"]))
+    assert run("sim", "capture", "eni-1", "--count", "3", "--seconds", "0.5") == 0
+    assert capsysbinary.readouterr().out == b"\xd4\xc3\x00"
+    assert calls == [("demo", "eni-1", 3, 0.5)]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run("sim", "capture", "eni-1") == 1
+    assert b"tcpdump" in capsysbinary.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["publish", "unpublish"])
 def test_publishing_hands_on_server_and_ports(
     run: Run, answers: Answers, command: str, capsys: pytest.CaptureFixture[str]
@@ -302,7 +352,7 @@ def test_sim_exec_needs_a_command(
 ) -> None:
     calls = answers("sim_exec", ["ip", "netns"])
     assert run("sim", "exec", "internet", "--", "ping", "-c", "1", "8.8.8.8") == 0
-    assert calls[0][2:] == ("internet", ["ping", "-c", "1", "8.8.8.8"])
+    assert calls[0] == ("demo", "internet", ["ping", "-c", "1", "8.8.8.8"])
     assert became == [["ip", "netns"]]
     assert run("sim", "exec", "internet") == 1
     assert "hint: for example: pileus sim exec internet -- ping" in capsys.readouterr().err
@@ -313,11 +363,11 @@ def test_quotas_and_faults_of_the_region_are_set(
 ) -> None:
     calls = answers("sim_quota", ["raised the quota elastic-ips from 5 to 8"])
     assert run("sim", "quota", "elastic-ips", "8") == 0
-    assert calls[0][2:] == ("elastic-ips", 8)
+    assert calls[0] == ("demo", "elastic-ips", 8)
     assert capsys.readouterr().out == "raised the quota elastic-ips from 5 to 8\n"
     calls = answers("sim_fault", None)
     assert run("sim", "fault", "metadata-delay", "3") == 0
-    assert calls[0][2:] == ("metadata-delay", "3")
+    assert calls[0] == ("demo", "metadata-delay", "3")
 
 
 def test_down_asks_for_yes_where_nobody_can_be_asked(
@@ -393,16 +443,29 @@ def test_an_interrupted_command_says_how_to_go_on(
     assert run("up") == 130
     told = capsys.readouterr().err
     assert "error: interrupted\nhint: `pileus up` goes on where it was" in told
+    answers("status", KeyboardInterrupt())
+    assert run("status") == 130
+    assert capsys.readouterr().err == "error: interrupted\nhint: run it again\n"
 
 
-@pytest.mark.parametrize("line", [["fly"], ["up", "--fast"], ["publish", "web"], ["sim"]])
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        (["fly"], "pileus"),
+        (["up", "--fast"], "pileus up"),
+        (["publish", "web"], "pileus publish"),
+        (["trace", "web"], "pileus trace"),
+        (["trace", "web", "db", "--port", "ssh"], "pileus trace"),
+        (["sim"], "pileus sim"),
+    ],
+)
 def test_a_wrong_command_line_is_the_users_to_mend(
-    run: Run, capsys: pytest.CaptureFixture[str], line: list[str]
+    run: Run, capsys: pytest.CaptureFixture[str], line: list[str], command: str
 ) -> None:
     assert run(*line) == 1
     told = capsys.readouterr().err
     assert told.startswith("error: ")
-    assert told.endswith("hint: see `pileus --help`\n")
+    assert told.endswith(f"hint: see `{command} --help`\n")
 
 
 def test_without_words_the_help_is_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

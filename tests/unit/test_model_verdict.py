@@ -55,8 +55,18 @@ def test_every_code_is_on_the_page_with_all_that_it_says(code: Code) -> None:
 
 
 @pytest.mark.parametrize("code", list(Code), ids=str)
-def test_every_code_is_in_a_test_that_produces_it(code: Code, tested: frozenset[str]) -> None:
+def test_every_code_is_named_by_a_test(code: Code, tested: frozenset[str]) -> None:
     assert {f"Code.{code.name}", code.value} & tested
+
+
+COUNTED_BY_THE_KERNEL_ALONE = {Code.SERVICE_RATE}
+"""What no evaluator can tell, and `tests/netns/test_wire_paths.py` does."""
+
+
+@pytest.mark.parametrize("code", list(Code), ids=str)
+def test_every_code_is_told_by_pileus_itself(code: Code, produced: set[Code]) -> None:
+    """A verdict with it was made while the unit tests ran, and not by a test."""
+    assert (code in produced) is (code not in COUNTED_BY_THE_KERNEL_ALONE)
 
 
 def test_no_two_codes_say_the_same() -> None:

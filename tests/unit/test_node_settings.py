@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from pileus.model.addresses import Mac
-from pileus.model.node import SECRET_NAMES, ControllerSettings, Secrets
+from pileus.model.node import SECRET_NAMES, ControllerSettings, ProviderNic, Secrets
 from pileus.node.settings import NodeFile, Probed, controller_files, ini, rabbit_definitions
 from pileus.node.units import CONTROLLER
+from pileus.uplink.config import read_config
 
 SETTINGS = ControllerSettings(
     hostname="controller",
     management_address=IPv4Address("172.16.10.101"),
     public_address=IPv4Address("198.51.100.7"),
     management_mac=Mac("02:00:00:00:10:65"),
-    provider_mac=Mac("02:00:00:00:20:65"),
-    provider_subnet=IPv4Network("172.16.20.0/24"),
-    registered_address=IPv4Address("172.16.20.101"),
+    providers=(
+        ProviderNic(
+            Mac("02:00:00:00:20:65"), IPv4Network("172.16.20.0/24"), IPv4Address("172.16.20.101")
+        ),
+    ),
     uplink="mac-nat",
 )
 SECRETS = Secrets({name: f"secret-of-{name}" for name in SECRET_NAMES})
@@ -81,6 +85,27 @@ def test_neutron_knows_the_provider_bridge_and_the_datapath() -> None:
     assert "datapath_type = netdev" in text
     kernel = files(Probed(datapath="system", emulator="kvm"))
     assert "datapath_type = system" in kernel["/etc/neutron/neutron.conf.d/pileus.conf"].text
+
+
+def test_each_provider_nic_has_a_bridge_and_a_name_of_its_own() -> None:
+    second = ProviderNic(
+        Mac("02:00:00:00:30:65"),
+        IPv4Network("172.16.30.0/24"),
+        IPv4Address("172.16.30.101"),
+        "provider2",
+        "br-ex2",
+    )
+    both = replace(SETTINGS, providers=(*SETTINGS.providers, second))
+    made = {file.path: file.text for file in controller_files(both, SECRETS, USERSPACE)}
+    neutron = made["/etc/neutron/neutron.conf.d/pileus.conf"]
+    assert "bridge_mappings = provider:br-ex,provider2:br-ex2\n" in neutron
+    assert "flat_networks = provider,provider2\n" in neutron
+    uplink = json.loads(made["/etc/pileus/uplink.json"])
+    assert uplink["nics"][:1] == json.loads(files()["/etc/pileus/uplink.json"].text)["nics"]
+    assert [nic.bridge for nic in read_config(uplink).nics] == ["br-ex", "br-ex2"]
+    assert read_config(uplink).nics[1].fallback == (IPv4Address("172.16.30.101"),)
+    unmanaged = made["/etc/systemd/network/05-pileus-provider.network"]
+    assert "MACAddress=02:00:00:00:20:65 02:00:00:00:30:65\n" in unmanaged
 
 
 def test_kvm_is_used_only_where_the_probe_found_it() -> None:

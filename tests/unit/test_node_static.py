@@ -100,9 +100,15 @@ def test_the_target_wants_every_unit_of_the_controller() -> None:
     assert {f"{unit}.service" for unit in CONTROLLER} <= set(wanted)
 
 
-def test_a_service_that_keeps_failing_is_given_up() -> None:
+def test_a_service_that_keeps_failing_is_tried_again_ever_more_slowly() -> None:
     for unit in CONTROLLER:
-        assert "StartLimitBurst=" in drop_in(unit)
+        lines = drop_in(unit).splitlines()
+        assert {"StartLimitIntervalSec=0", "Restart=always", "RestartSteps=5"} <= set(lines), unit
+
+
+def test_a_service_that_hangs_while_it_stops_does_not_hold_up_a_restart() -> None:
+    for unit in CONTROLLER:
+        assert "TimeoutStopSec=15" in drop_in(unit), unit
 
 
 def test_glance_fetches_nothing_for_a_tenant() -> None:

@@ -109,6 +109,42 @@ def test_no_type_is_named_where_none_is_large_enough() -> None:
     assert "such as" not in refused.value.hint
 
 
+def several(count: int) -> WantedUnderlay:
+    """So many provider networks more, each with a NIC."""
+    entries = ", ".join(f"{{name: p{n}, cidr: 172.16.{n}.0/24}}" for n in range(30, 30 + count))
+    spec = loads(f"underlay: {{more_providers: [{entries}]}}".encode(), name="pileus.yaml")
+    return wanted_underlay(spec, CALLER, (), "image")
+
+
+def test_a_machine_takes_so_many_nics_as_its_type_and_a_larger_type_is_named_for_more() -> None:
+    limits = replace(LIMITS, elastic_ips=50)
+    require_capacity(several(2), NOTHING, limits)
+    with pytest.raises(Refused) as refused:
+        require_capacity(several(3), NOTHING, limits)
+    assert str(refused.value) == (
+        "the instance type's limit of NICs is reached: m5.xlarge takes 4, and cloud `demo` needs 5"
+    )
+    assert "at most 2 in underlay.more_providers" in refused.value.hint
+    assert "such as m5.4xlarge (8)" in refused.value.hint
+    assert "pileus down" not in refused.value.hint
+
+
+def test_nics_that_are_there_already_are_never_refused() -> None:
+    world = World()
+    for step in plan_underlay(several(3), world.observed):
+        world.apply(step)
+    limits = replace(LIMITS, elastic_ips=50)
+    require_capacity(several(3), world.observed, limits)
+    with pytest.raises(Refused, match="needs 6") as refused:
+        require_capacity(several(4), world.observed, limits)
+    assert "pileus down" in refused.value.hint
+
+
+def test_each_provider_network_costs_an_elastic_ip() -> None:
+    with pytest.raises(Refused, match="it is 5, of which others use 0, and cloud `demo` needs 6"):
+        require_capacity(several(4), NOTHING, replace(LIMITS, instance_type=FAMILY[0]))
+
+
 def test_both_limits_are_told_at_once() -> None:
     with pytest.raises(Refused, match=r"Elastic IPs.*; .*addresses per NIC") as refused:
         require_capacity(wanted(20), NOTHING, LIMITS)

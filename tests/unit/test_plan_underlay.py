@@ -24,11 +24,16 @@ from pileus.model.underlay_steps import (
     AllocateElasticIp,
     AssignAddresses,
     AssociateElasticIp,
+    AttachNic,
     Authorize,
     AwaitRunning,
     AwaitStopped,
     AwaitTermination,
     CreateNic,
+    DeleteGroup,
+    DeleteNic,
+    DeleteSubnet,
+    DetachNic,
     ReleaseElasticIp,
     Revoke,
     RunInstance,
@@ -37,7 +42,7 @@ from pileus.model.underlay_steps import (
     StopInstance,
     UnassignAddresses,
 )
-from pileus.plan.underlay import plan_removal, plan_start, plan_stop, plan_underlay
+from pileus.plan.underlay import plan_removal, plan_start, plan_stop, plan_underlay, with_nics_there
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIZAqcF0mP7yNwe9nk7zQ5lJdRmEgF7SwqgkJWqWbYqP"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
@@ -45,10 +50,19 @@ MANAGEMENT, PROVIDER = IPv4Network("172.16.10.0/24"), IPv4Network("172.16.20.0/2
 
 
 def wanted(
-    more: frozenset[int] = frozenset(), ports: frozenset[int] = frozenset(), public: int = 99
+    more: frozenset[int] = frozenset(),
+    ports: frozenset[int] = frozenset(),
+    public: int = 99,
+    providers: int = 0,
 ) -> WantedUnderlay:
     """The guide's environment; `more` addresses on the provider NIC, by their last byte, and an
-    Elastic IP on each of the first `public` ones."""
+    Elastic IP on each of the first `public` ones. So many provider networks more have a NIC with
+    two addresses each, public ones."""
+    extra = tuple(
+        WantedNic(f"provider{number}", subnet, (subnet[101], subnet[102]), frozenset())
+        for number in range(2, providers + 2)
+        for subnet in [IPv4Network(f"172.16.{10 + 10 * number}.0/24")]
+    )
     addresses = (MANAGEMENT[101], PROVIDER[101], *(PROVIDER[byte] for byte in sorted(more)))
     published = frozenset(Permission("tcp", (port, port), ANYWHERE) for port in ports)
     return WantedUnderlay(
@@ -62,12 +76,14 @@ def wanted(
                 frozenset({Permission("tcp", (22, 22), IPv4Network("203.0.113.7/32"))}),
             ),
             WantedNic("provider", PROVIDER, addresses[1:], published),
+            *extra,
         ),
         instance_type="m5.xlarge",
         root_gib=20,
         public_key=KEY,
         image_name="image",
-        elastic_ips=frozenset(addresses[:public]),
+        elastic_ips=frozenset(addresses[:public])
+        | {address for nic in extra for address in nic.addresses},
     )
 
 
@@ -93,6 +109,7 @@ targets = st.builds(
     more=st.frozensets(st.integers(102, 108)),
     ports=st.frozensets(st.sampled_from([80, 443, 522, 523]), max_size=4),
     public=st.integers(0, 10),
+    providers=st.integers(0, 2),
 )
 Goal = WantedUnderlay | Callable[[ObservedUnderlay], Sequence[Step]]
 runs = st.lists(
@@ -121,6 +138,7 @@ def shape(world: World) -> object:
         seen.groups,
         {role: (nic.addresses[0], set(nic.addresses)) for role, nic in seen.nics.items()},
         sorted((str(one.wanted_for), str(one.associated)) for one in seen.elastic_ips),
+        {role: nic.index for role, nic in seen.nics.items()},
         (seen.vpc, seen.subnets, seen.gateway_attached, seen.default_route, seen.public_key),
     )
 
@@ -236,6 +254,87 @@ def test_nothing_but_the_machine_changes_when_it_is_stopped_and_started() -> Non
 
 def test_without_a_machine_there_is_nothing_to_stop_or_start() -> None:
     assert plan_stop(ObservedUnderlay()) == plan_start(ObservedUnderlay()) == ()
+
+
+# Provider networks more
+
+
+TWO = wanted(ports=frozenset({522}), providers=1)
+
+
+def test_a_machine_is_launched_with_all_its_nics_in_order() -> None:
+    (launch,) = [step for step in steps_to(TWO, World()) if isinstance(step, RunInstance)]
+    assert launch.roles == ("management", "provider", "provider2")
+
+
+def test_a_provider_network_more_is_attached_to_the_machine_as_it_runs() -> None:
+    world = World()
+    up(GUIDE, world)
+    assert [str(step) for step in steps_to(TWO, world)] == [
+        "create the provider2 subnet 172.16.30.0/24",
+        "create the provider2 security group",
+        "create the provider2 NIC with 172.16.30.101",
+        "register 172.16.30.102 on the provider2 NIC",
+        "allocate an Elastic IP for 172.16.30.101",
+        "associate its Elastic IP with 172.16.30.101",
+        "allocate an Elastic IP for 172.16.30.102",
+        "associate its Elastic IP with 172.16.30.102",
+        "attach the provider2 NIC to the machine as eth2",
+    ]
+
+
+def test_a_machine_that_is_off_is_started_before_it_gets_a_nic() -> None:
+    world = with_machine("stopped")
+    assert [type(step) for step in steps_to(TWO, world)][-3:] == [
+        StartInstance,
+        AwaitRunning,
+        AttachNic,
+    ]
+
+
+def test_a_nic_that_somebody_detached_is_attached_again() -> None:
+    world = World()
+    up(TWO, world)
+    world.apply(DetachNic("provider2"))
+    assert steps_to(TWO, world) == (AttachNic("provider2", 2),)
+
+
+def test_what_is_not_wanted_any_more_stays_until_openstack_has_let_go_of_it() -> None:
+    world = World()
+    up(TWO, world)
+    publics = [one.public for one in world.observed.elastic_ips[2:]]
+
+    assert steps_to(with_nics_there(GUIDE, world.observed), world) == ()
+    assert steps_to(GUIDE, world) == (
+        *map(ReleaseElasticIp, publics),
+        DetachNic("provider2"),
+        DeleteNic("provider2"),
+        DeleteGroup("provider2"),
+        DeleteSubnet("provider2"),
+    )
+
+
+def test_a_removal_that_was_cut_off_is_finished_and_not_undone() -> None:
+    world = World()
+    up(TWO, world)
+    world.apply(DetachNic("provider2"))
+    assert DeleteNic("provider2") in steps_to(with_nics_there(GUIDE, world.observed), world)
+
+
+@pytest.mark.parametrize(
+    ("nics", "reason"),
+    [
+        ((0, 1, 3), "provider2 NIC is eth2 of the machine, and is to make room for the provider3"),
+        ((0, 1, 3, 2), "provider2 NIC is eth2 of the machine, and would be eth3"),
+    ],
+)
+def test_a_nic_keeps_its_place(nics: tuple[int, ...], reason: str) -> None:
+    world, three = World(), wanted(providers=2)
+    up(three, world)
+    other = replace(three, nics=tuple(three.nics[position] for position in nics))
+    with pytest.raises(Refused, match=reason) as refused:
+        steps_to(other, world)
+    assert "at the end only" in refused.value.hint
 
 
 # Floating addresses

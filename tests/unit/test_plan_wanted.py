@@ -8,7 +8,8 @@ from pileus.model.addresses import Socket
 from pileus.model.publishing import Published
 from pileus.model.tenant import ANYWHERE
 from pileus.model.underlay import Permission, WantedUnderlay
-from pileus.plan.wanted import Caller, monthly_dollars, wanted_underlay
+from pileus.plan.addresses import floating_addresses
+from pileus.plan.wanted import EVERYTHING, Caller, monthly_dollars, wanted_underlay
 from pileus.spec import Spec, load, loads
 
 CALLER = Caller(IPv4Address("203.0.113.7"), "ssh-ed25519 AAAA me")
@@ -40,7 +41,7 @@ def test_only_the_caller_reaches_ssh_and_the_apis() -> None:
         IPv4Network("203.0.113.7/32")
     }
     ports = {permission.ports[0] for permission in management.ingress if permission.ports}
-    assert ports == {22, 80, 5000, 6080, 8774, 8778, 9292, 9696}
+    assert ports == {22, 5000, 8774, 8778, 9292, 9696}, "no dashboard and no consoles are there"
 
 
 def test_allow_from_takes_the_callers_place() -> None:
@@ -86,3 +87,33 @@ def test_with_floating_addresses_openstacks_security_groups_are_the_filter() -> 
         Permission("icmp", None, ANYWHERE),
     }
     assert management.ingress == wanted(load(None)).nics[0].ingress
+
+
+SEVERAL = loads(
+    b"""\
+floating_ips: 1
+underlay:
+  more_providers:
+  - {name: provider2, cidr: 172.16.30.0/24, floating_ips: 2}
+  - {name: lab, cidr: 172.16.40.0/28}
+""",
+    name="pileus.yaml",
+)
+
+
+def test_each_provider_network_has_a_nic_with_its_own_addresses() -> None:
+    made = wanted_underlay(SEVERAL, CALLER, (SSH,), "image", floating_addresses(SEVERAL))
+    assert [(nic.role, str(nic.subnet), [*map(str, nic.addresses)]) for nic in made.nics[1:]] == [
+        ("provider", "172.16.20.0/24", ["172.16.20.101", "172.16.20.102"]),
+        ("provider2", "172.16.30.0/24", ["172.16.30.101", "172.16.30.102", "172.16.30.103"]),
+        ("lab", "172.16.40.0/28", ["172.16.40.4"]),
+    ]
+    assert made.elastic_ips == {address for nic in made.nics for address in nic.addresses}
+
+
+def test_a_provider_nic_without_floating_addresses_lets_nothing_in() -> None:
+    """What is published is on the router's own network."""
+    made = wanted_underlay(SEVERAL, CALLER, (SSH,), "image", floating_addresses(SEVERAL))
+    ingress = {nic.role: nic.ingress for nic in made.nics}
+    assert ingress["provider"] == ingress["provider2"] == EVERYTHING
+    assert ingress["lab"] == frozenset()

@@ -14,6 +14,12 @@ from pileus.model.errors import InvalidSpec, Problem, UserError
 from pileus.model.publishing import Publication
 from pileus.spec import Spec, load, loads, warnings
 
+
+def more(entry: str) -> str:
+    """A file with a provider network more, on its second line."""
+    return f"underlay:\n  more_providers: [{entry}]"
+
+
 CLONE = "uplink: mac-clone\n"
 AT = "172.16.20.103"
 
@@ -176,6 +182,26 @@ servers:
             2,
             "`allocation_pool` is for `uplink: mac-clone`",
             "set `floating_ips` to how many",
+        ),
+        (more("{name: two}"), 2, "`cidr` is missing", "cidr"),
+        (more("{name: two, cidr: 172.16.30.0/24, nics: 1}"), 2, "unknown key `nics`", "floating"),
+        (more("{name: two, cidr: 172.17.30.0/24}"), 2, "the two subnet 172.17.30.0/24 lies", "VPC"),
+        (more("{name: two, cidr: 172.16.20.0/25}"), 2, "overlaps the provider subnet", "common"),
+        (more("{name: two, cidr: 172.16.30.0/29}"), 2, "a size that AWS does not allow", "/28"),
+        (
+            more("{name: two, cidr: 172.16.30.0/28, floating_ips: 11}"),
+            2,
+            "room for 10 beside the NIC's",
+            "at most 10",
+        ),
+        (more("{name: Two, cidr: 172.16.30.0/24}"), 2, "cannot be a name", "letter"),
+        (more("{name: provider, cidr: 172.16.30.0/24}"), 2, "called `provider` already", "own"),
+        (more("{name: private, cidr: 172.16.30.0/24}"), 2, "called `private` already", "own"),
+        (
+            more("{name: two, cidr: 172.16.30.0/24}") + "\nuplink: mac-clone",
+            2,
+            "`more_providers` cannot work with `uplink: mac-clone`",
+            "set `uplink: mac-nat`",
         ),
         ("networks: [{name: private, cidr: 10.0.0.0/30}]\nservers: []", 1, "too small", "/29"),
         ("networks: [{name: private, cidr: 224.0.0.0/24}]", 1, "hosts cannot use", "private"),

@@ -108,10 +108,14 @@ def test_of_several_default_routes_the_preferred_one_counts() -> None:
         {"dst": "default", "dev": "eth2", "table": "10002"},
         {"dst": "default", "type": "unreachable", "metric": 4278198272},
         {"dst": "10.0.0.0/8", "dev": "eth3"},
+        {"dst": "10.1.0.0/16", "dev": "eth3", "protocol": "dhcp"},
+        {"dst": "10.2.0.0/16", "dev": "eth3", "protocol": "kernel"},
+        {"dst": "10.3.0.0/16", "dev": "eth3", "table": "7"},
     ]
     seen = parse(command("debian13", "routes", code=0, out=json.dumps(routes), error=""))
     assert seen.default_route == "eth1"
     assert seen.routed == {"eth0", "eth1", "eth2"}
+    assert seen.routes == {"eth3": ("10.0.0.0/8", "10.1.0.0/16")}
 
 
 def test_a_mac_by_birth_is_told_where_it_is_another() -> None:

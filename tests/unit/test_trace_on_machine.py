@@ -29,8 +29,8 @@ NODE = Node(
     "i-1",
     "running",
     (
-        Nic("management", "eni-1", ETH0, (Registered(MANAGEMENT, None),)),
-        Nic("provider", "eni-2", ETH1, (Registered(PROVIDER, None),)),
+        Nic("management", "eni-1", ETH0, (Registered(MANAGEMENT, None),), 0),
+        Nic("provider", "eni-2", ETH1, (Registered(PROVIDER, None),), 1),
     ),
 )
 OURS = {port: (Owner("some", f"{unit}.service"),) for port, unit in PORTS.items()}
@@ -126,6 +126,11 @@ UNFIT: list[tuple[Code, str, Change]] = [
         "the machine itself has 172.16.20.101 on eth1",
         on("eth1", addresses=(PROVIDER,), strict=False),
     ),
+    (
+        Code.NODE_PROVIDER_ROUTE,
+        "sends 172.16.20.0/24, 10.0.0.0/8 by eth1",
+        but(routes={"eth1": ("172.16.20.0/24", "10.0.0.0/8"), "eth0": ("172.16.10.1",)}),
+    ),
     (Code.NODE_DEFAULT_ROUTE, "by eth1, and eth0 is", but(default_route="eth1")),
     (Code.NODE_DEFAULT_ROUTE, "there is none", but(default_route=None)),
     (
@@ -137,7 +142,7 @@ UNFIT: list[tuple[Code, str, Change]] = [
     (Code.NODE_MTU, "uplink0 1499", on("uplink0", mtu=1499)),
     (Code.NODE_MTU, "eth0 576", on("eth0", mtu=576)),
     (Code.NODE_EGRESS_HOOK, "has none", but(egress_hook=False)),
-    (Code.NODE_KVM, "no /dev/kvm; servers would be emulated", but(virt_type="kvm")),
+    (Code.NODE_KVM, "servers would be emulated", but(virt_type="kvm")),
     (Code.NODE_MODULE, "not there, and needed", but(datapath="system")),
     (Code.NODE_MODULE, "not there, and needed", but(modules=frozenset())),
     (Code.NODE_MODULE, "not there, and needed", but(tun=False)),
@@ -194,11 +199,11 @@ def test_every_code_of_a_machine_is_in_the_table_above() -> None:
 
 
 def test_the_guides_macchanger_step_is_told_and_told_to_be_needless() -> None:
-    for driver, can in (("ena", "cannot"), ("veth", "can")):
+    for driver, can in (("ena", "cannot"), ("veth", "could")):
         seen = on("eth1", driver=driver)(CONTROLLER)
         (told,) = [one for one in findings(seen) if one.subject == "MAC of eth1"]
         assert told.ok
-        assert f"driver {driver} {can} change it, nothing here does" in told.detail
+        assert f"driver {driver} {can} change it, which nothing here needs" in told.detail
 
 
 def test_strict_filtering_harms_only_a_nic_with_addresses_whose_answers_leave_elsewhere() -> None:
@@ -212,10 +217,10 @@ def test_strict_filtering_harms_only_a_nic_with_addresses_whose_answers_leave_el
 @pytest.mark.parametrize(
     ("hypervisor", "kvm", "virt_type", "ok", "detail"),
     [
-        ("auto", False, None, True, "no /dev/kvm; servers are emulated"),
+        ("auto", False, None, True, "servers are emulated"),
         ("auto", True, None, True, "/dev/kvm, nested; tried at `up`"),
         ("auto", True, "kvm", True, "/dev/kvm, nested"),
-        ("auto", False, "kvm", False, "no /dev/kvm; servers would be emulated"),
+        ("auto", False, "kvm", False, "servers would be emulated"),
         ("auto", True, "qemu", True, "/dev/kvm, nested; servers are emulated"),
         ("kvm", True, None, True, "/dev/kvm, nested"),
         ("kvm", False, None, False, "no /dev/kvm"),
@@ -231,6 +236,16 @@ def test_kvm_is_asked_for_where_the_file_or_nova_asks_for_it(
     told = of(Code.NODE_KVM, seen, hypervisor)
     assert told.ok is ok
     assert detail in told.detail
+
+
+def test_why_there_is_no_kvm_is_told() -> None:
+    for nested, virtualizes, why in (
+        (True, False, "nested virtualization is not offered"),
+        (True, True, "the module kvm is not loaded"),
+        (False, False, "the processor cannot"),
+    ):
+        seen = replace(CONTROLLER, nested=nested, virtualizes=virtualizes)
+        assert why in of(Code.NODE_KVM, seen).detail
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ UNFIT: list[tuple[Code, str, Change]] = [
     (Code.SOURCE_IP, f"{SECOND} not registered", nic("provider", addresses=(FIRST,))),
     (
         Code.SOURCE_DEST_CHECK,
-        f"off on {HEALTHY.nics['provider'].id}",
+        f"off ({HEALTHY.nics['provider'].id}",
         nic("provider", source_dest_check=False),
     ),
     (Code.GROUP_INGRESS, "not tcp/22 from 203.0.113.7/32", rules("management", SSH)),

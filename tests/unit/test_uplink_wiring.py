@@ -223,3 +223,12 @@ def test_br_ex_has_the_ports_of_its_datapath_and_no_others(
     for port in ports:
         assert f"--may-exist add-port br-ex {port}" in words
     assert f"set bridge br-int datapath_type={datapath} fail_mode=secure" in words
+
+
+def test_a_nics_bridge_goes_with_it_and_others_bridges_stay() -> None:
+    config = Config((CONFIG,), "netdev")
+    gone = bridge.left_over(["br-ex", "br-ex2", "br-ex10", "br-exotic", "br-int"], config)
+    assert gone == ["br-ex10", "br-ex2"]
+    assert bridge.left_over(["br-ex2"], Config((replace(CONFIG, bridge="br-ex2"),), "netdev")) == []
+    words = " ".join(bridge.command(config, [], gone[1:]))
+    assert "-- --if-exists del-br br-ex2 -- --if-exists del-port br-int int-br-ex2" in words

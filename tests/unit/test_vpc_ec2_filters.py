@@ -97,3 +97,20 @@ def test_what_is_named_must_be_there(
 def test_tags_of_aws_are_its_own(region: Region) -> None:
     with refused("InvalidParameterValue", region):
         region.ec2.create_tags(Resources=[region.vpc], Tags=[{"Key": "aws:mine", "Value": ""}])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("k" * 128, "", "InvalidParameterValue"),
+        ("k", "v" * 256, "InvalidParameterValue"),
+        ("k" * 127, "v" * 255, None),
+    ],
+)
+def test_tags_have_their_lengths(region: Region, key: str, value: str, code: str | None) -> None:
+    asked = {"Resources": [region.gateway], "Tags": [{"Key": key, "Value": value}]}
+    if code is None:
+        region.ec2.create_tags(**asked)
+    else:
+        with refused(code, region):
+            region.ec2.create_tags(**asked)

@@ -75,6 +75,7 @@ def test_launch_makes_an_interface_of_its_own_and_termination_removes_it(region:
         ("InvalidParameterValue", {"MinCount": 2, "MaxCount": 1}),
         ("UnsupportedOperation", {"LaunchTemplate": {"LaunchTemplateName": "mine"}}),
         ("VPCIdNotSpecified", {}),
+        ("InstanceLimitExceeded", {"MaxCount": 1001}),
     ],
 )
 def test_what_does_not_exist_is_not_launched(
@@ -392,3 +393,53 @@ def test_key_pairs(region: Region) -> None:
     region.ec2.delete_key_pair(KeyName="theirs")
     region.ec2.delete_key_pair(KeyName="mine")
     assert region.ec2.describe_key_pairs()["KeyPairs"] == []
+
+
+def test_the_console_is_what_the_machine_printed_and_its_end_alone(region: Region) -> None:
+    instance = region.run(region.eni())
+    assert "Output" not in region.ec2.get_console_output(InstanceId=instance)
+    region.consoles[instance] = b"x" * (64 << 10) + b"login: \xff"
+    shown = region.ec2.get_console_output(InstanceId=instance)["Output"]
+    assert (len(shown), shown[-8:]) == (64 << 10, "login: \ufffd")
+    with refused("InvalidInstanceID.NotFound", region):
+        region.ec2.get_console_output(InstanceId="i-00000000000000000")
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong", "code"),
+    [
+        ("describe_instances", {"InstanceIds": ["web"]}, "InvalidInstanceID.Malformed"),
+        ("reboot_instances", {"InstanceIds": ["web"]}, "InvalidInstanceID.Malformed"),
+        ("describe_security_groups", {"GroupIds": ["web"]}, "InvalidGroupId.Malformed"),
+        ("delete_security_group", {"GroupId": "web"}, "InvalidGroupId.Malformed"),
+        (
+            "delete_network_interface",
+            {"NetworkInterfaceId": "web"},
+            "InvalidNetworkInterfaceId.Malformed",
+        ),
+        ("monitor_instances", {"InstanceIds": ["i-0"]}, "UnsupportedOperation"),
+        ("create_nat_gateway", {"SubnetId": "subnet-0"}, "UnsupportedOperation"),
+    ],
+)
+def test_what_is_no_id_and_what_is_not_offered(
+    region: Region, call: str, wrong: dict[str, Any], code: str
+) -> None:
+    with refused(code, region):
+        getattr(region.ec2, call)(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ({"Placement": {"AvailabilityZone": "us-east-1b"}}, "InvalidParameterValue"),
+        ({"NetworkInterfaces": [{"InterfaceType": "efa"}]}, "UnsupportedOperation"),
+        ({"NetworkInterfaces": [{"Ipv6AddressCount": 1}]}, "UnsupportedOperation"),
+    ],
+)
+def test_what_a_launch_cannot_have_is_not_left_out_in_silence(
+    region: Region, wanted: dict[str, Any], code: str
+) -> None:
+    nic = {"DeviceIndex": 0, "SubnetId": region.management}
+    nics = [{**nic, **one} for one in wanted.get("NetworkInterfaces", [{}])]
+    with refused(code, region):
+        region.run(**{**wanted, "NetworkInterfaces": nics})

@@ -230,6 +230,16 @@ def test_routes_are_refused_that_could_not_work(region: Region) -> None:
         region.ec2.delete_route(RouteTableId=rtb, DestinationCidrBlock="9.9.9.9/32")
 
 
+def test_a_table_has_fifty_routes(region: Region) -> None:
+    rtb = table(region)
+    wanted = {"RouteTableId": rtb, "GatewayId": region.gateway}
+    for number in range(50):
+        region.ec2.create_route(**wanted, DestinationCidrBlock=f"10.{number}.0.0/16")
+    with refused("RouteLimitExceeded", region):
+        region.ec2.create_route(**wanted, DestinationCidrBlock="10.50.0.0/16")
+    region.ec2.replace_route(**wanted, DestinationCidrBlock="10.49.0.0/16")
+
+
 def test_a_subnet_has_one_route_table(region: Region) -> None:
     one, other = table(region), table(region)
     associate = region.ec2.associate_route_table
@@ -436,3 +446,60 @@ def test_a_tag_without_a_value_is_empty(region: Region) -> None:
 
     (tag,) = region.ec2.describe_tags()["Tags"]
     assert (tag["Key"], tag["Value"]) == ("empty", "")
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        {"AvailabilityZone": "us-west-2a"},
+        {"AvailabilityZone": "us-east-1z"},
+        {"AvailabilityZoneId": "usw2-az1"},
+        {"AvailabilityZone": "us-east-1a", "AvailabilityZoneId": "use1-az99"},
+    ],
+)
+def test_a_subnet_is_in_a_zone_of_the_region(region: Region, zone: dict[str, str]) -> None:
+    with refused("InvalidParameterValue", region) as refusal:
+        region.ec2.create_subnet(VpcId=region.vpc, CidrBlock="172.16.40.0/24", **zone)
+    assert "us-east-1b" in refusal.message
+    assert "us-west" not in refusal.message.partition("zones:")[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [("sg-mine", "x"), ("n\u00e4her", "x"), ("a" * 256, "x"), ("mine", "\u2713"), ("mine", "")],
+)
+def test_a_groups_name_and_description_have_their_form(
+    region: Region, name: str, description: str
+) -> None:
+    with refused("InvalidParameterValue", region):
+        region.ec2.create_security_group(GroupName=name, Description=description, VpcId=region.vpc)
+
+
+def test_a_rule_names_groups_of_its_own_vpc(region: Region) -> None:
+    far = region.new_group("far", region.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+    with refused("InvalidGroup.NotFound", region):
+        region.permit(IpProtocol="tcp", FromPort=1, ToPort=2, UserIdGroupPairs=[{"GroupId": far}])
+    with refused("InvalidParameterValue", region):
+        region.permit(
+            IpProtocol="icmp", FromPort=999, ToPort=-1, IpRanges=[{"CidrIp": "0.0.0.0/0"}]
+        )
+
+
+def test_the_main_association_stays(region: Region) -> None:
+    asked = [{"Name": "association.main", "Values": ["true"]}]
+    (main,) = region.ec2.describe_route_tables(Filters=asked)["RouteTables"]
+    with refused("InvalidParameterValue", region):
+        region.ec2.disassociate_route_table(
+            AssociationId=main["Associations"][0]["RouteTableAssociationId"]
+        )
+
+
+def test_one_attribute_is_changed_at_a_time(region: Region) -> None:
+    eni, on = region.eni(), {"Value": True}
+    several: dict[str, dict[str, Any]] = {"SourceDestCheck": on, "Description": {"Value": "x"}}
+    for asked in ({}, several):
+        with refused("InvalidParameterCombination", region):
+            region.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, **asked)
+    for wrong in ({}, {"EnableDnsSupport": on, "EnableDnsHostnames": on}):
+        with refused("InvalidParameterCombination", region):
+            region.ec2.modify_vpc_attribute(VpcId=region.vpc, **wrong)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.vpc.machines import OWN_WILL, REBOOTS, boots_again, reason_of_end
+from pileus.vpc.machines import OWN_WILL, boots_again, reason_of_end
+from pileus.vpc.whole import REBOOTS
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,10 @@ def test_the_registered_identity_of_each_nic() -> None:
     assert read(provider + "security-group-ids") == "sg-1"
     assert read(provider + "owner-id") == STATE.account
     assert ask("GET", provider + "ipv4-prefix", token()).status == 404
+    prefixes = (IPv4Network("172.16.20.64/28"), IPv4Network("172.16.20.32/28"))
+    delegated = replace(STATE.enis["eni-1"], prefixes=prefixes)
+    state = replace(STATE, enis={**STATE.enis, "eni-1": delegated})
+    assert read(provider + "ipv4-prefix", state=state) == "172.16.20.64/28\n172.16.20.32/28"
 
 
 def test_the_instance_itself() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
@@ -13,9 +13,15 @@ from vpc_states import GUIDE, MANAGEMENT, MANAGEMENT_NIC, PROVIDER, PROVIDER_NIC
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
 from pileus.rules.evaluator import Outcome, follow
-from pileus.rules.ruleset import Count, Drop, Field
+from pileus.rules.ruleset import Field
 from pileus.vpc.state import RegionState
-from pileus.vpc.wire.frames import attached, frames_table, owners
+from pileus.vpc.wire.frames import (
+    attached,
+    frames_table,
+    owners,
+    straight_numbers,
+    subnet_numbers,
+)
 from pileus.vpc.wire.names import device, router_mac
 
 ETH1 = device(PROVIDER_NIC)
@@ -26,7 +32,17 @@ OWN, NEIGHBOUR, FOREIGN = (
     Mac("02:00:00:00:99:99"),
 )
 ROUTER, BROADCAST = router_mac(VPC), Mac("ff:ff:ff:ff:ff:ff")
-CARRIED = Outcome("accept", (f"{ETH1}.passed_out",), {Field.PACKET_TYPE: "host"})
+MARKED = {Field.MARK: subnet_numbers(GUIDE, VPC)[PROVIDER]}
+CARRIED = Outcome("accept", (f"{ETH1}.passed_out",), {**MARKED, Field.PACKET_TYPE: "host"})
+THIRD = Mac("02:00:00:00:03:01")
+WITH_NEIGHBOUR = replace(
+    GUIDE,
+    enis={
+        **GUIDE.enis,
+        "eni-301": eni("eni-301", PROVIDER, "172.16.20.103", instance="i-3"),
+    },
+)
+"""Another machine in the provider's subnet."""
 
 
 def sent(state: RegionState, **fields: Any) -> Outcome:
@@ -37,6 +53,8 @@ def sent(state: RegionState, **fields: Any) -> Outcome:
         Field.ETHER_TYPE: "ip",
         Field.IP_SOURCE: "172.16.20.101",
         Field.IP_DESTINATION: "8.8.8.8",
+        Field.L4_PROTOCOL: "udp",
+        Field.IN_INTERFACE: ETH1,
     }
     packet.update({Field[name]: value for name, value in fields.items()})
     return follow(frames_table(state, VPC), f"from_{ETH1}", packet)
@@ -44,7 +62,23 @@ def sent(state: RegionState, **fields: Any) -> Outcome:
 
 def test_a_frame_of_the_registered_pair_is_carried() -> None:
     assert sent(GUIDE) == CARRIED
-    assert sent(GUIDE, ETHER_DESTINATION=NEIGHBOUR) == CARRIED
+
+
+def test_a_frame_to_a_neighbours_mac_is_for_that_neighbour_alone() -> None:
+    to = {"ETHER_DESTINATION": THIRD}
+    assert sent(WITH_NEIGHBOUR, **to, IP_DESTINATION="172.16.20.103") == CARRIED
+    other = sent(WITH_NEIGHBOUR, **to, IP_DESTINATION="8.8.8.8")
+    assert dropped(other, f"{ETH1}.{Code.NO_SUCH_ADDRESS}")
+    router = replace(WITH_NEIGHBOUR.enis["eni-301"], source_dest_check=False)
+    state = replace(WITH_NEIGHBOUR, enis={**WITH_NEIGHBOUR.enis, "eni-301": router})
+    straight = sent(state, **to, IP_DESTINATION="8.8.8.8")
+    assert straight.verdict == "accept"
+    assert straight.rewritten[Field.MARK] == straight_numbers([router])[router.id]
+
+
+def test_macs_of_another_subnet_are_not_known() -> None:
+    outcome = sent(GUIDE, ETHER_DESTINATION=NEIGHBOUR, IP_DESTINATION="172.16.10.101")
+    assert dropped(outcome, f"{ETH1}.{Code.NOT_CARRIED}")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +99,7 @@ def test_a_frame_of_the_registered_pair_is_carried() -> None:
         ({"IP_DESTINATION": "169.254.169.254"}, Code.LINK_LOCAL),
         ({"IP_DESTINATION": "169.254.169.254", "TCP_DESTINATION": 443}, Code.LINK_LOCAL),
         ({"IP_DESTINATION": "169.254.0.1", "TCP_DESTINATION": 80}, Code.LINK_LOCAL),
+        ({"UDP_SOURCE": 67, "UDP_DESTINATION": 68}, Code.DHCP_SERVER),
     ],
 )
 def test_any_other_is_dropped_and_counted_by_why(fields: dict[str, Any], code: Code) -> None:
@@ -73,6 +108,7 @@ def test_any_other_is_dropped_and_counted_by_why(fields: dict[str, Any], code: C
 
 def test_a_frame_too_short_for_its_header_is_dropped() -> None:
     short = {Field.ETHER_SOURCE: OWN, Field.ETHER_DESTINATION: ROUTER, Field.ETHER_TYPE: "ip"}
+    short[Field.IN_INTERFACE] = ETH1
     assert dropped(
         follow(frames_table(GUIDE, VPC), f"from_{ETH1}", short), f"{ETH1}.{Code.NOT_CARRIED}"
     )
@@ -115,6 +151,7 @@ def arp(state: RegionState, **fields: Any) -> Outcome:
         Field.ETHER_SOURCE: OWN,
         Field.ETHER_DESTINATION: BROADCAST,
         Field.ETHER_TYPE: "arp",
+        Field.IN_INTERFACE: ETH1,
         Field.ARP_HARDWARE: 1,
         Field.ARP_OPERATION: "request",
         Field.ARP_SENDER_MAC: OWN,
@@ -129,6 +166,7 @@ def test_the_vpc_answers_for_its_router() -> None:
     answer = arp(GUIDE)
     assert answer.verdict == "answer"
     assert answer.rewritten == {
+        **MARKED,
         Field.ETHER_DESTINATION: OWN,
         Field.ETHER_SOURCE: ROUTER,
         Field.ARP_OPERATION: "reply",
@@ -170,6 +208,15 @@ def test_arp_is_answered_for_what_is_registered_in_the_askers_subnet() -> None:
     }
 
 
+def test_arp_is_answered_for_the_resolver_where_it_is_in_the_subnet() -> None:
+    first = replace(GUIDE.subnets[MANAGEMENT], cidr=IPv4Network("172.16.0.0/24"))
+    state = replace(GUIDE, subnets={**GUIDE.subnets, MANAGEMENT: first})
+    assert owners(state, first)[IPv4Address("172.16.0.2")] == ROUTER
+    table = frames_table(state, VPC)
+    (answers,) = [one.elements for one in table.maps if one.name == "owners"]
+    assert answers[IPv4Address("172.16.0.2")] == ROUTER
+
+
 def test_an_unplugged_nic_has_no_chains_and_no_owner() -> None:
     unplugged = replace(GUIDE.enis[PROVIDER_NIC], instance=None)
     state = replace(GUIDE, enis={**GUIDE.enis, PROVIDER_NIC: unplugged})
@@ -180,19 +227,23 @@ def test_an_unplugged_nic_has_no_chains_and_no_owner() -> None:
 
 def test_what_reaches_a_nic_is_counted_and_carries_its_senders_mac() -> None:
     table = frames_table(GUIDE, VPC)
-    packet = {Field.ETHER_TYPE: "ip", Field.IP_SOURCE: "172.16.20.101"}
+    packet = {
+        **MARKED,
+        Field.ETHER_TYPE: "ip",
+        Field.IP_SOURCE: "172.16.20.101",
+        Field.OUT_INTERFACE: ETH1,
+    }
     outcome = follow(table, f"to_{ETH1}", packet)
     assert outcome == Outcome("accept", (f"{ETH1}.passed_in",), {Field.ETHER_SOURCE: OWN})
     foreign = follow(table, f"to_{ETH1}", {**packet, Field.IP_SOURCE: "8.8.8.8"})
     assert foreign.rewritten == {}, "what was routed keeps the router's MAC"
+    elsewhere = follow(table, f"to_{ETH1}", {**packet, Field.MARK: 7})
+    assert elsewhere.rewritten == {}, "and what comes from another subnet"
     assert follow(table, f"to_{ETH1}", {Field.ETHER_TYPE: "arp"}).counted == ()
 
 
-def test_every_drop_is_counted_and_nothing_passes_by_default() -> None:
+def test_nothing_passes_by_default() -> None:
     for chain in frames_table(GUIDE, VPC).chains:
-        for rule in chain.rules:
-            if Drop() in rule.statements:
-                assert isinstance(rule.statements[-2], Count), rule
         if chain.hook and chain.hook.hook == "ingress":
             assert chain.hook.policy == "drop"
             assert chain.hook.device == chain.name.removeprefix("from_")

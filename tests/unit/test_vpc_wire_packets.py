@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -12,20 +13,24 @@ from vpc_states import (
     ALL,
     ANYWHERE,
     GUIDE,
+    MANAGEMENT,
     MANAGEMENT_NIC,
     PROVIDER,
     PROVIDER_NIC,
     VPC,
+    acl,
     elastic,
     eni,
+    entry,
     group,
 )
 
 from pileus.model.verdict import Code
 from pileus.rules.evaluator import Outcome, follow
 from pileus.rules.nft import render
-from pileus.rules.ruleset import Count, Drop, Field
-from pileus.vpc.state import Permission, RegionState, SecurityGroup
+from pileus.rules.ruleset import CountEach, Drop, Field, Log, Table
+from pileus.vpc.state import AclEntry, Permission, RegionState, SecurityGroup
+from pileus.vpc.wire.frames import frames_table
 from pileus.vpc.wire.names import device
 from pileus.vpc.wire.packets import elastic_pairs, packets_table
 
@@ -207,6 +212,100 @@ def test_a_nic_takes_only_what_is_for_its_own_addresses_unless_its_check_is_off(
     assert forward(state, INSIDE, packet).verdict == "accept"
 
 
+EVERYTHING = (entry(100, "-1"),)
+
+
+def guarded(
+    *ingress: AclEntry, egress: tuple[AclEntry, ...] = EVERYTHING, subnet: str = PROVIDER
+) -> RegionState:
+    """The guide's NICs with open groups, and a network ACL of one subnet."""
+    one = acl("acl-1", subnet, ingress, egress)
+    return replace(between(ALL), network_acls={one.id: one})
+
+
+@pytest.mark.parametrize(
+    ("entries", "packet", "passes"),
+    [
+        ((entry(100, "tcp/22"),), "tcp/22", True),
+        ((entry(100, "tcp/22"),), "tcp/23", False),
+        ((entry(100, "tcp/1000-2000"),), "tcp/2000", True),
+        ((entry(100, "tcp"),), "udp/22", False),
+        ((entry(100, "icmp"),), "icmp", True),
+        ((entry(100, "-1", "172.16.10.0/24"),), "tcp/22", True),
+        ((entry(100, "-1", "172.16.11.0/24"),), "tcp/22", False),
+        ((), "tcp/22", False),
+        ((entry(90, "tcp/22", allow=False), entry(100, "-1")), "tcp/22", False),
+        ((entry(90, "tcp/22", allow=False), entry(100, "-1")), "tcp/23", True),
+        ((entry(90, "-1"), entry(100, "tcp/22", allow=False)), "tcp/22", True),
+    ],
+)
+def test_entries_of_a_network_acl_are_asked_in_their_order(
+    entries: tuple[AclEntry, ...], packet: str, passes: bool
+) -> None:
+    way = f"172.16.10.101 > 172.16.20.101 {packet}"
+    outcome = forward(guarded(*entries), INSIDE, way)
+    assert outcome.verdict == "accept" if passes else _refused_on_entry(outcome)
+    leaving = forward(guarded(*EVERYTHING, egress=entries, subnet=MANAGEMENT), INSIDE, way)
+    source_is_asked = entries and entries[0].network.prefixlen
+    if not source_is_asked:  # on the way out it is the destination
+        expected = f"{ETH0}.{Code.ACL_EGRESS}"
+        assert leaving.verdict == "accept" if passes else dropped(leaving, expected)
+
+
+def _refused_on_entry(outcome: Outcome) -> bool:
+    return dropped(outcome, f"{ETH1}.{Code.ACL_INGRESS}")
+
+
+def test_a_network_acl_knows_no_connections() -> None:
+    """Replies need an entry of their own."""
+    state = guarded(entry(100, "tcp/522"), egress=())
+    packet = "172.16.20.101 > 172.16.10.101 tcp/40000"
+    outcome = forward(state, f"{ETH1} > {ETH0}", packet, CT_STATE="established")
+    assert dropped(outcome, f"{ETH1}.{Code.ACL_EGRESS}")
+    back = forward(state, INSIDE, "172.16.10.101 > 172.16.20.101 tcp/40000", CT_STATE="established")
+    assert dropped(back, f"{ETH1}.{Code.ACL_INGRESS}")
+
+
+def test_between_two_nics_of_a_subnet_its_network_acl_is_not_asked() -> None:
+    third = eni("eni-301", PROVIDER, "172.16.20.103", groups=("sg-provider",), instance="i-3")
+    state = guarded(egress=())
+    state = replace(state, enis={**state.enis, third.id: third})
+    way, packet = f"{device(third.id)} > {ETH1}", "172.16.20.103 > 172.16.20.101 tcp/22"
+    assert forward(state, way, packet).verdict == "accept"
+
+
+def test_the_internet_is_beyond_the_boundary_of_every_subnet() -> None:
+    state = guarded(entry(100, "tcp/522"), egress=(entry(100, "tcp", OUTSIDE + "/32"),))
+    packet = f"{OUTSIDE} > 172.16.20.101"
+    assert forward(state, f"igw > {ETH1}", f"{packet} tcp/522").verdict == "accept"
+    assert _refused_on_entry(forward(state, f"igw > {ETH1}", f"{packet} tcp/22"))
+    out = f"{ETH1} > igw"
+    assert forward(state, out, f"172.16.20.101 > {OUTSIDE} tcp/9").verdict == "accept"
+    refused = forward(state, out, "172.16.20.101 > 203.0.113.10 tcp/9")
+    assert dropped(refused, f"{ETH1}.{Code.ACL_EGRESS}")
+
+
+def test_the_groups_of_the_sender_come_before_its_acl_and_those_of_the_receiver_after() -> None:
+    """Which of two reasons is told is the one that AWS meets first."""
+    state = guarded(egress=())
+    closed = {id: replace(one, ingress=(), egress=()) for id, one in state.groups.items()}
+    packet = "172.16.10.101 > 172.16.20.101 tcp/22"
+    silent = replace(state, groups={**closed, "sg-management": state.groups["sg-management"]})
+    assert forward(silent, INSIDE, packet).code == Code.ACL_INGRESS
+    mute = replace(state, groups=closed)
+    assert forward(mute, INSIDE, packet).code == Code.GROUP_EGRESS
+
+
+def test_a_permission_for_icmp_may_name_type_and_code() -> None:
+    packet = "172.16.10.101 > 172.16.20.101 icmp"
+    echo = between(Permission("icmp", (8, -1), ANYWHERE))
+    assert forward(echo, INSIDE, packet, ICMP_TYPE=8, ICMP_CODE=3).verdict == "accept"
+    assert forward(echo, INSIDE, packet, ICMP_TYPE=13, ICMP_CODE=0).verdict == "drop"
+    too_big = between(Permission("icmp", (3, 4), ANYWHERE))
+    assert forward(too_big, INSIDE, packet, ICMP_TYPE=3, ICMP_CODE=4).verdict == "accept"
+    assert forward(too_big, INSIDE, packet, ICMP_TYPE=3, ICMP_CODE=1).verdict == "drop"
+
+
 def test_elastic_ips_are_those_of_plugged_nics_of_this_vpc() -> None:
     first, second = IPv4Address("172.16.10.101"), IPv4Address("172.16.20.101")
     assert set(elastic_pairs(GUIDE, VPC)) == {first, second}
@@ -255,8 +354,9 @@ def test_the_router_is_silent_to_anything_else(refused: dict[Field, Any]) -> Non
     assert dropped(router(refused), f"{ETH0}.{Code.ROUTER_SILENT}")
 
 
-def test_every_drop_of_a_nic_is_counted() -> None:
-    for chain in packets_table(GUIDE, VPC).chains:
-        for rule in chain.rules:
-            if Drop() in rule.statements:
-                assert isinstance(rule.statements[-2], Count), rule
+@pytest.mark.parametrize("table", [packets_table, frames_table])
+def test_every_drop_is_counted_and_told(table: Callable[[RegionState, str], Table]) -> None:
+    for chain in table(GUIDE, VPC).chains:
+        statements = [type(one) for rule in chain.rules for one in rule.statements]
+        if Drop in statements:
+            assert statements == [CountEach, Log, Drop], chain

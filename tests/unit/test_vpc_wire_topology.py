@@ -22,14 +22,16 @@ from vpc_states import (
 from pileus.model.addresses import Mac
 from pileus.system.netns import Neighbour, Route, RoutingRule
 from pileus.vpc.state import RegionState, Vpc
+from pileus.vpc.wire.frames import straight_numbers, subnet_numbers
 from pileus.vpc.wire.names import belongs, device, router_mac
 from pileus.vpc.wire.topology import Uplink, nic_links, vpc_config
 
 UPLINK = Uplink(IPv4Network("169.254.0.0/30"), "igw-test")
 GATEWAY = IPv4Address("169.254.0.1")
 ETH0, ETH1 = device(MANAGEMENT_NIC), device(PROVIDER_NIC)
-FIRST, SECOND, MAIN = 1000, 1001, 254
-"""Tables of the subnets, in the order of their ids, and of the VPC's own addresses."""
+FIRST, SECOND = (subnet_numbers(GUIDE, VPC)[id] for id in (MANAGEMENT, PROVIDER))
+MAIN = 254
+"""The table of the VPC's own addresses."""
 
 
 def routes(state: RegionState, number: int) -> set[tuple[str, str]]:
@@ -68,12 +70,12 @@ def test_the_vpc_is_router_of_each_subnet_resolver_and_metadata_service() -> Non
 
 
 def test_own_addresses_come_first_then_the_senders_route_table_then_nothing() -> None:
-    assert sorted(vpc_config(GUIDE, VPC, UPLINK).rules) == [
+    assert vpc_config(GUIDE, VPC, UPLINK).rules == {
         RoutingRule(100, MAIN, suppress_default=True),
-        RoutingRule(200, FIRST, ETH0),
-        RoutingRule(200, SECOND, ETH1),
+        RoutingRule(200, FIRST, mark=FIRST),
+        RoutingRule(200, SECOND, mark=SECOND),
         RoutingRule(300, 900),
-    ]
+    }
     assert routes(GUIDE, 900) == {("0.0.0.0/0", "nowhere")}
 
 
@@ -117,9 +119,24 @@ def test_a_route_may_lead_to_a_nic() -> None:
     assert wanted in vpc_config(state, VPC, UPLINK).routes
 
 
+def test_what_is_addressed_to_a_nic_without_the_check_goes_there_before_all_else() -> None:
+    unchecked = replace(GUIDE.enis[PROVIDER_NIC], source_dest_check=False)
+    state = replace(GUIDE, enis={**GUIDE.enis, PROVIDER_NIC: unchecked})
+    (mark,) = straight_numbers([unchecked]).values()
+    assert RoutingRule(50, mark, mark=mark) in vpc_config(state, VPC, UPLINK).rules
+    assert routes(state, mark) == {("0.0.0.0/0", ETH1)}
+
+
+def test_every_address_of_a_delegated_prefix_leads_to_its_nic() -> None:
+    delegated = replace(GUIDE.enis[PROVIDER_NIC], prefixes=(IPv4Network("172.16.20.16/28"),))
+    state = replace(GUIDE, enis={**GUIDE.enis, PROVIDER_NIC: delegated})
+    assert {("172.16.20.16/32", ETH1), ("172.16.20.31/32", ETH1)} <= routes(state, MAIN)
+    assert ("172.16.20.32/32", ETH1) not in routes(state, MAIN)
+
+
 def test_without_an_internet_gateway_its_routes_lead_nowhere() -> None:
     state = replace(GUIDE, vpcs={VPC: Vpc(VPC, IPv4Network("172.16.0.0/16"))})
-    assert routes(state, FIRST) == routes(state, SECOND) == set()
+    assert routes(state, FIRST) == routes(state, SECOND) == {("0.0.0.0/0", "nowhere")}
 
 
 def test_an_unplugged_nic_is_not_there() -> None:

@@ -9,12 +9,13 @@ from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
 from pileus.model.addresses import Mac
-from pileus.model.underlay import ElasticIp, Node, ObservedNic, ObservedUnderlay
+from pileus.model.underlay import ElasticIp, Node, ObservedNic, ObservedUnderlay, Role
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
     AssignAddresses,
     AssociateElasticIp,
     AttachInternetGateway,
+    AttachNic,
     Authorize,
     AwaitRunning,
     AwaitStopped,
@@ -30,6 +31,7 @@ from pileus.model.underlay_steps import (
     DeleteSubnet,
     DeleteVpc,
     DetachInternetGateway,
+    DetachNic,
     ImportKey,
     ReleaseElasticIp,
     Revoke,
@@ -200,10 +202,30 @@ class World:
         assert self.observed.node is None
         assert not self.observed.leaving
         assert self.observed.public_key
-        assert set(self.observed.nics) == {"management", "provider"}
+        assert step.roles[:2] == ("management", "provider")
+        assert not any(nic.index is not None for nic in self.observed.nics.values())
+        for index, role in enumerate(step.roles):
+            self._place(role, index)
         self._given += 1
         node = Node("demo-controller", f"i-{self._given}", "running", ())
         self._now(node=node, instance_type=step.instance_type)
+
+    @_do.register
+    def _(self, step: AttachNic) -> None:
+        assert self.observed.node is not None
+        assert self.observed.node.state in ("running", "stopped")
+        assert self.observed.nics[step.role].index is None
+        assert step.index not in {nic.index for nic in self.observed.nics.values()}
+        self._place(step.role, step.index)
+
+    @_do.register
+    def _(self, step: DetachNic) -> None:
+        assert self.observed.nics[step.role].index
+        self._place(step.role, None)
+
+    def _place(self, role: Role, index: int | None) -> None:
+        nic = replace(self.observed.nics[role], index=index)
+        self._now(nics={**self.observed.nics, role: nic})
 
     @_do.register
     def _(self, step: StopInstance) -> None:
@@ -230,10 +252,12 @@ class World:
     def _(self, step: TerminateInstance) -> None:
         assert self.observed.node is not None
         self._now(node=None, instance_type=None)
+        for role in self.observed.nics:
+            self._place(role, None)
 
     @_do.register
     def _(self, step: DeleteNic) -> None:
-        assert self.observed.node is None
+        assert self.observed.nics[step.role].index is None
         for address in self.observed.nics[step.role].addresses:
             self._unbind(address)
         self._now(nics=_without(self.observed.nics, step.role))

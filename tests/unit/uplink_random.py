@@ -55,7 +55,7 @@ def frame(random: Random) -> bytes:
     if random.random() < 0.1:
         made = made[: random.randrange(14, len(made) + 1)]
     if random.random() < 0.1:
-        made = _bent(random, made)
+        made = bent(random, made)
     if random.random() < 0.07 and len(made) >= 16:
         made = tagged(made, kind=random.choice((0x8100, 0x88A8)), vlan=random.randrange(4096))
     return made
@@ -102,7 +102,7 @@ def _other(random: Random) -> bytes:
     return ether(random.choice(SOURCES), random.choice(DESTINATIONS), kind, body)
 
 
-def _bent(random: Random, made: bytes) -> bytes:
+def bent(random: Random, made: bytes) -> bytes:
     """A byte or two behind the addresses changed: a bridge looks at those itself."""
     changed = bytearray(made)
     for _ in range(random.randrange(1, 3)):

@@ -67,9 +67,15 @@ class Region:
     on_change: Callable[[RegionState], None] = _nothing
     seen: list[RegionState] = field(default_factory=list)
     wrong: Faults = Faults()  # noqa: RUF009
+    consoles: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.server = Ec2Server(self.settings, self._changed, lambda: self.wrong)
+        self.server = Ec2Server(
+            self.settings,
+            self._changed,
+            lambda: self.wrong,
+            console=lambda instance: self.consoles.get(instance, b""),
+        )
         self.ec2 = client(self.server, region=self.settings.region)
         self.vpc = self.ec2.create_vpc(CidrBlock="172.16.0.0/16")["Vpc"]["VpcId"]
         self.management = self.subnet("172.16.10.0/24")

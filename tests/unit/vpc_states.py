@@ -8,8 +8,10 @@ from typing import Any
 
 from pileus.model.addresses import Mac
 from pileus.vpc.state import (
+    AclEntry,
     ElasticIp,
     Eni,
+    NetworkAcl,
     Permission,
     RegionState,
     Route,
@@ -59,6 +61,20 @@ def group(id: str, *ingress: Permission, egress: tuple[Permission, ...] = (ALL,)
     return SecurityGroup(id, VPC, id, ingress, egress)
 
 
+def entry(number: int, what: str, network: str = "0.0.0.0/0", *, allow: bool = True) -> AclEntry:
+    """One entry of a network ACL; `what` is "-1", "icmp", "tcp/22" or "tcp/1024-65535"."""
+    protocol, _, ports = what.partition("/")
+    first, _, last = ports.partition("-")
+    span = (int(first), int(last or first)) if ports else None
+    return AclEntry(number, allow, protocol, span, IPv4Network(network))
+
+
+def acl(
+    id: str, subnet: str, ingress: tuple[AclEntry, ...], egress: tuple[AclEntry, ...]
+) -> NetworkAcl:
+    return NetworkAcl(id, VPC, ingress, egress, frozenset({subnet}))
+
+
 def elastic(id: str, public: str, private: str, nic: str) -> ElasticIp:
     return ElasticIp(id, IPv4Address(public), nic, IPv4Address(private), f"eipassoc-{id}")
 
@@ -71,6 +87,7 @@ def region(*parts: Any, vpc: Vpc | None = None) -> RegionState:
         Subnet: state.subnets,
         RouteTable: state.route_tables,
         SecurityGroup: state.groups,
+        NetworkAcl: state.network_acls,
         Eni: state.enis,
         ElasticIp: state.elastic_ips,
         Vpc: state.vpcs,

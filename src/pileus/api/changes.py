@@ -107,8 +107,7 @@ def _without_floating_ip(spec: Spec, record: Record, server: str) -> str:
 
 def _free(cloud: Cloud, record: Record) -> IPv4Address:
     machine = _machine(cloud)
-    registered = {one.private for one in machine.nic("provider").addresses}
-    return next_free(cloud.spec, {*registered, *wants(cloud.spec, record).floating})
+    return next_free(cloud.spec, {*machine.publics, *wants(cloud.spec, record).floating})
 
 
 def _machine(cloud: Cloud) -> Node:
@@ -121,7 +120,7 @@ def _known(cloud: Cloud, record: Record, text: str) -> IPv4Address:
         address = IPv4Address(text)
     except ValueError:
         raise Refused(f"`{text}` is not an address", hint="write it as 172.16.20.102") from None
-    by_public = {one.public: one.private for one in _machine(cloud).nic("provider").addresses}
+    by_public = {public: private for private, public in _machine(cloud).publics.items()}
     address = by_public.get(address, address)
     floating = wants(cloud.spec, record).floating
     if address not in floating:

@@ -73,7 +73,7 @@ def _environment(
     wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
 ) -> Iterator[Finding]:
     short = {one.code: one.what for one in shortages(wanted, observed, limits)}
-    yield from on_underlay.instance_type(limits.instance_type)
+    yield from on_underlay.instance_type(limits.instance_type, len(wanted.nics))
     yield from on_underlay.room(observed, limits, short)
     if observed.vpc_id is not None:
         yield _same(wanted, observed)

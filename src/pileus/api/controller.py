@@ -10,8 +10,9 @@ from pileus.api.environment import Cloud
 from pileus.model.addresses import Mac
 from pileus.model.errors import CommandFailed, Fault, UserError
 from pileus.model.finding import require
-from pileus.model.node import ControllerSettings, Login, NodeReport
+from pileus.model.node import ControllerSettings, Login, NodeReport, ProviderNic
 from pileus.model.underlay import Node
+from pileus.spec import Underlay
 from pileus.system import clock, ssh
 from pileus.trace import on_machine
 from pileus.uplink import archive
@@ -112,17 +113,26 @@ def host_name(machine: Node) -> str:
 
 def controller_settings(cloud: Cloud, machine: Node) -> ControllerSettings:
     """What the controller is to be."""
-    management, provider = machine.nic("management"), machine.nic("provider")
+    management = machine.nic("management")
     address = management.primary.private
     return ControllerSettings(
         hostname=host_name(machine),
         management_address=address,
         public_address=management_public(machine),
         management_mac=management.mac,
-        provider_mac=provider.mac,
-        provider_subnet=cloud.spec.underlay.provider,
-        registered_address=cloud.spec.underlay.registered_address,
+        providers=_providers(cloud.spec.underlay, machine),
         uplink=cloud.spec.uplink,
         hypervisor=cloud.spec.openstack.hypervisor,
         release=cloud.spec.openstack.release,
     )
+
+
+def _providers(under: Underlay, machine: Node) -> tuple[ProviderNic, ...]:
+    first = ProviderNic(machine.nic("provider").mac, under.provider, under.registered_address)
+    more = (
+        ProviderNic(
+            machine.nic(one.name).mac, one.cidr, one.registered_address, one.name, f"br-ex{number}"
+        )
+        for number, one in enumerate(under.more_providers, start=2)
+    )
+    return (first, *more)

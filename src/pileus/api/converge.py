@@ -45,9 +45,9 @@ def inside(cloud: Cloud, aws: Aws, machine: Node, want: Wants, progress: Progres
     with progress.stage("published ports") as stage:
         changed += tenant.publish_ports(cloud, machine, router, want)
         changed += environment.settle(cloud, aws, want, stage)
-        nic = aws.observe(cloud.spec.cloud).nics["provider"]
         stage.note("waiting until the uplink has the registered addresses")
-        on_node.await_registered(
-            controller.login(cloud, machine), nic.mac, frozenset(nic.addresses), REGISTERED_SECONDS
-        )
+        login = controller.login(cloud, machine)
+        for nic in environment.require_node(aws.observe(cloud.spec.cloud)).providers:
+            addresses = frozenset(address.private for address in nic.addresses)
+            on_node.await_registered(login, nic.mac, addresses, REGISTERED_SECONDS)
     return Inside(tuple(changed), router)

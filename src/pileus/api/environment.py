@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 
 from pileus.api import images, preflight
 from pileus.api.wanted import Wants
-from pileus.model.errors import UserError
+from pileus.model.errors import Refused, UserError
 from pileus.model.finding import require
 from pileus.model.report import Progress, Stage
 from pileus.model.underlay import Node, ObservedUnderlay, WantedUnderlay
 from pileus.model.underlay_steps import Step
 from pileus.plan.capacity import require_capacity
-from pileus.plan.underlay import plan_removal, plan_underlay
+from pileus.plan.underlay import plan_removal, plan_underlay, with_nics_there
 from pileus.plan.wanted import Caller, wanted_underlay
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace
 from pileus.trace import on_underlay
 from pileus.underlay.aws import Aws, AwsEndpoint
 from pileus.vpc import control
+from pileus.vpc.control import Offer
 
 AWS_CHECK_IP = "https://checkip.amazonaws.com"
 SIMULATED_KEYS = ("simulated", "simulated")
@@ -45,7 +46,14 @@ class Cloud:
 
 def open_simulated(cloud: Cloud, progress: Progress) -> None:
     """Have the cloud's simulated region running, its image baked. Does nothing where it runs."""
-    if not cloud.simulated or control.find(cloud.region):
+    if not cloud.simulated:
+        return
+    if control.reach(cloud.region) is not None:
+        if not control.carries_cloud(cloud.region):
+            raise Refused(
+                f"the simulated region {cloud.region} was started by `pileus sim up`",
+                hint="remove it with `pileus sim down`, or give the cloud another name",
+            )
         return
     image = images.controller_image()
     host = preflight.look(images.images_directory())
@@ -55,9 +63,8 @@ def open_simulated(cloud: Cloud, progress: Progress) -> None:
             log = cloud.workspace.directory / "logs" / "image.log"
             images.bake(image, stage, log)
     with progress.stage("region") as stage:
-        running = control.start(
-            cloud.region, {image.name: image.root}, api_region=cloud.spec.underlay.region
-        )
+        offer = Offer({image.name: image.root}, cloud.spec.underlay.region, cloud=True)
+        running = control.start(cloud.region, offer)
         stage.note(running.url)
 
 
@@ -73,7 +80,12 @@ def find_aws(cloud: Cloud) -> Aws | None:
 
 
 def reach_aws(cloud: Cloud) -> Aws:
-    """The cloud below. Raises UserError where a simulated region does not run."""
+    """The cloud below; a simulated region whose process has died is brought back as it was.
+
+    Raises UserError where there is no such region, and Fault where it does not come back.
+    """
+    if cloud.simulated:
+        control.reach(cloud.region)
     aws = find_aws(cloud)
     if aws is None:
         raise UserError(f"cloud `{cloud.spec.cloud}` is down", hint="bring it up with `pileus up`")
@@ -88,15 +100,20 @@ def wanted(cloud: Cloud, aws: Aws, wants: Wants) -> WantedUnderlay:
 
 
 def grow(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
-    """Bring the environment to what is wanted, and take no address away yet.
+    """Bring the environment to what is wanted, and take no address and no NIC away yet.
 
     What is inside OpenStack lets go of an address before the cloud below does: see `settle`.
     """
-    own = cloud.spec.underlay.registered_address
-    there = aws.observe(cloud.spec.cloud).nics.get("provider")
-    kept = set(there.addresses if there else ()) - {own}
+    there = aws.observe(cloud.spec.cloud)
+    kept = {
+        address
+        for role, nic in there.nics.items()
+        if role != "management"
+        for address in nic.addresses[1:]
+    }
     floating = tuple(sorted({*wants.floating, *kept}))
-    return ensure(aws, wanted(cloud, aws, replace(wants, floating=floating)), stage)
+    target = wanted(cloud, aws, replace(wants, floating=floating))
+    return ensure(aws, with_nics_there(target, there), stage)
 
 
 def settle(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pileus.model.finding import require as require_all
+from pileus.model.verdict import Code
 from pileus.system import process
 from pileus.trace import on_host
 from pileus.trace.on_host import Host
@@ -14,7 +16,6 @@ from pileus.trace.on_host import Host
 PROGRAMS = (
     "ip",
     "nft",
-    "ethtool",
     "conntrack",
     "dnsmasq",
     "mmdebstrap",
@@ -27,12 +28,16 @@ PROGRAMS = (
 )
 
 
-def look(data: Path) -> Host:
+REGION_PROGRAMS = ("ip", "nft", "conntrack", "dnsmasq", "nsenter", "unshare", "mount")
+"""Those of a region with thin machines alone."""
+
+
+def look(data: Path, programs: Sequence[str] = PROGRAMS) -> Host:
     """Look at the host; `data` is where images and disks go."""
     existing = next(path for path in (data, *data.parents) if path.exists())
     return Host(
         os.geteuid() == 0,
-        tuple(process.missing_programs(PROGRAMS)),
+        tuple(process.missing_programs(programs)),
         shutil.disk_usage(existing).free,
         _available_memory(Path("/proc/meminfo").read_text()),
     )
@@ -46,3 +51,9 @@ def _available_memory(meminfo: str) -> int:
 def require(host: Host, *, baked: bool) -> None:
     """Raise Refused, with how to mend it, for the first thing that the host lacks."""
     require_all(on_host.judge(host, baked=baked))
+
+
+def require_region() -> None:
+    """The same for a region on its own, whose machines need little: root, and some programs."""
+    found = on_host.judge(look(Path("/"), REGION_PROGRAMS), baked=True)
+    require_all(one for one in found if one.code in (Code.HOST_NOT_ROOT, Code.HOST_PROGRAM))

@@ -24,7 +24,7 @@ from pileus.model.status import (
     UnderlayStatus,
 )
 from pileus.model.tenant import ObservedOpenStack
-from pileus.model.underlay import ROLES, Nic, Node
+from pileus.model.underlay import Nic, Node
 from pileus.openstack import observe
 from pileus.spec import ROUTER, Server, Spec
 from pileus.system.workspace import Workspace
@@ -113,7 +113,7 @@ def _node(machine: Node, name: str) -> NodeStatus:
 
 
 def _nic(nic: Nic) -> NicStatus:
-    return NicStatus(nic.role, f"eth{ROLES.index(nic.role)}", nic.mac, nic.addresses)
+    return NicStatus(nic.role, nic.device, nic.mac, nic.addresses)
 
 
 def _routers(inside: ObservedOpenStack | None) -> tuple[RouterStatus, ...]:

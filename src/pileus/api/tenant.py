@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from pileus.api.controller import auth_url, login
 from pileus.api.environment import Cloud
 from pileus.api.wanted import Wants
-from pileus.model.addresses import Mac, subnet_router
+from pileus.model.addresses import Mac, Socket, subnet_router
 from pileus.model.errors import Fault, Refused
 from pileus.model.node import Login
 from pileus.model.publishing import Published
@@ -28,7 +29,7 @@ from pileus.model.tenant import (
 )
 from pileus.model.underlay import Node, Permission
 from pileus.openstack import connect, ensure, observe, plan
-from pileus.spec import ROUTER, Server, Spec
+from pileus.spec import ROUTER, Provider, Server, Spec
 from pileus.system import ssh
 from pileus.uplink import on_node
 
@@ -36,6 +37,7 @@ GUEST_IMAGE = "pileus-guest"
 FLAVOR = "m1.tiny"
 """Both are made when the controller is configured."""
 GUEST_USER = "root"
+SSH_PORT = 22
 
 
 def connection(cloud: Cloud, machine: Node) -> Any:
@@ -49,6 +51,7 @@ def wanted_openstack(spec: Spec, nic: Mac, public_key: str, want: Wants) -> Want
     return WantedOpenStack(
         cloud=spec.cloud,
         provider=_provider(spec, want),
+        more_providers=tuple(_more_provider(one, want) for one in spec.underlay.more_providers),
         routers=(_router(spec, nic),),
         networks=tuple(WantedNetwork(net.name, net.cidr, ROUTER) for net in spec.networks),
         servers=tuple(_server(server, want.ports) for server in spec.servers),
@@ -62,13 +65,28 @@ def _provider(spec: Spec, want: Wants) -> WantedProvider:
     """In mac-nat Neutron gives out exactly what is registered."""
     under = spec.underlay
     cloned = spec.uplink == "mac-clone"
-    registered = {under.registered_address, *want.floating}
+    registered = _registered(under.registered_address, under.provider, want)
     return WantedProvider(
         subnet=under.provider,
         gateway=subnet_router(under.provider),
         pools=(under.allocation_pool,) if cloned else pools_of(registered),
         floating_ips=not cloned,
     )
+
+
+def _more_provider(provider: Provider, want: Wants) -> WantedProvider:
+    return WantedProvider(
+        subnet=provider.cidr,
+        gateway=subnet_router(provider.cidr),
+        pools=pools_of(_registered(provider.registered_address, provider.cidr, want)),
+        physnet=provider.name,
+        name=provider.name,
+        floating_ips=True,
+    )
+
+
+def _registered(own: IPv4Address, subnet: IPv4Network, want: Wants) -> set[IPv4Address]:
+    return {own, *(address for address in want.floating if address in subnet)}
 
 
 def _router(spec: Spec, nic: Mac) -> WantedRouter:
@@ -148,11 +166,21 @@ def server_shell(cloud: Cloud, machine: Node, name: str, words: list[str]) -> li
         raise Refused(f"there is no machine `{name}`", hint=f"machines are: {known}")
     target = target_of(cloud, machine, Wants())
     router = require_router(observe(connection(cloud, machine), target))
-    address = servers[name].fixed_ip
+    return shell_by(cloud, machine, router.namespace, servers[name].fixed_ip, words)
+
+
+def shell_by(
+    cloud: Cloud, machine: Node, namespace: str, address: IPv4Address, words: list[str]
+) -> list[str]:
+    """The argument list for SSH through the namespace of a router to a server behind it."""
     node = login(cloud, machine)
-    relay = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/22; cat <&3 & exec cat >&3"]
-    through = ssh.command(node, ["sudo", "ip", "netns", "exec", router.namespace, *relay])
-    server = Login(
-        address, GUEST_USER, node.private_key, cloud.workspace.directory / "known_hosts_servers"
-    )
+    relay = ["bash", "-c", f"exec 3<>/dev/tcp/{address}/{SSH_PORT}; cat <&3 & exec cat >&3"]
+    through = ssh.command(node, ["sudo", "ip", "netns", "exec", namespace, *relay])
+    server = server_login(cloud, Socket(address, SSH_PORT))
     return ssh.command(server, words, tty=not words, through=through)
+
+
+def server_login(cloud: Cloud, at: Socket) -> Login:
+    """How to log in to a server of ours that answers SSH there."""
+    known_hosts = cloud.workspace.directory / "known_hosts_servers"
+    return Login(at.address, GUEST_USER, cloud.workspace.private_key, known_hosts, at.port)

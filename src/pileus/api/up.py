@@ -99,7 +99,7 @@ def _checks(want: Wants) -> Sequence[checks.Check]:
 
 
 def _ssh_port(want: Wants) -> Published | None:
-    return next((item for item in sorted(want.ports) if item.private.port == 22), None)
+    return next((item for item in sorted(want.ports) if item.private.port == tenant.SSH_PORT), None)
 
 
 def _scene(
@@ -126,7 +126,7 @@ def _scene(
         wire=WireView(cloud, machine),
         baseline=before,
         floating=tuple(
-            (_server_login(cloud, machine, Socket(address, 22)), server.fixed_ip)
+            (_server_login(cloud, machine, Socket(address, tenant.SSH_PORT)), server.fixed_ip)
             for address, name in sorted(want.holders.items())
             for server in cloud.spec.servers
             if server.name == name
@@ -136,14 +136,9 @@ def _scene(
 
 def _server_login(cloud: Cloud, machine: Node, at: Socket | None) -> Login:
     """By the Elastic IP of a registered address; nowhere, where there is none."""
-    publics = {one.private: one.public for one in machine.nic("provider").addresses}
-    return Login(
-        (publics.get(at.address) if at else None) or IPv4Address(0),
-        tenant.GUEST_USER,
-        cloud.workspace.private_key,
-        cloud.workspace.directory / "known_hosts_servers",
-        at.port if at else 22,
-    )
+    publics = machine.publics
+    public = (publics.get(at.address) if at else None) or IPv4Address(0)
+    return tenant.server_login(cloud, Socket(public, at.port if at else tenant.SSH_PORT))
 
 
 def _require_all(results: list[checks.Checked]) -> None:

@@ -27,7 +27,7 @@ class Wants:
     forwards: frozenset[Published] = frozenset()
     """Ports of floating IPs: Neutron's own port forwardings."""
     floating: tuple[IPv4Address, ...] = ()
-    """Registered addresses besides the router's own, in order."""
+    """Registered addresses besides each provider NIC's first one, in order."""
     holders: Mapping[IPv4Address, str] = field(default_factory=dict)
     """Of those, the ones that are a server's floating IP by our doing; others are anybody's."""
 
@@ -45,6 +45,7 @@ def wants(spec: Spec, record: Record) -> Wants:
     own = spec.underlay.registered_address
     forwards = frozenset(item for item in ports if item.registered.address != own)
     for item in sorted(forwards):
+        _require_near(item.registered.address, spec)
         _require_free(item.registered.address, floating, holders)
     return Wants(ports - forwards, forwards, floating, holders)
 
@@ -74,6 +75,18 @@ def _require_free(
             f"{address} is the floating IP of {holders[address]}, with all its ports",
             hint="its security group decides which are open; publish on another address",
         )
+
+
+def _require_near(address: IPv4Address, spec: Spec) -> None:
+    """Neutron hands on to a server from the network of its router's gateway alone."""
+    for one in spec.underlay.more_providers:
+        if address in one.cidr:
+            raise Refused(
+                f"{address} is on the network `{one.name}`, and the servers' router has its "
+                "gateway on `provider`",
+                hint=f"publish on an address of {spec.underlay.provider}, or make a router on "
+                f"`{one.name}` with OpenStack's own commands",
+            )
 
 
 def _names(spec: Spec) -> frozenset[str]:

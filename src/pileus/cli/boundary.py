@@ -18,6 +18,8 @@ from pileus.model.errors import InvalidSpec, PileusError
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 RESUME = "`pileus up` goes on where it was; `pileus down --yes` takes everything back"
+AGAIN = "run it again"
+"""Of a command that keeps no log: it changes no cloud, or ends what it began."""
 REPORT = "the log has the traceback; `pileus up` can be repeated, and `pileus down --yes` works"
 
 
@@ -49,9 +51,9 @@ def _told(error: BaseException, session: Session) -> int:
     """Tell an error on stderr; the exit code that goes with it."""
     match error:
         case typer.TyperException():
-            return _say(1, error.format_message(), "see `pileus --help`")
+            return _say(1, error.format_message(), f"see `{_command(error)} --help`")
         case typer.Abort() | KeyboardInterrupt():
-            return _say(INTERRUPTED, "interrupted", RESUME, session)
+            return _say(INTERRUPTED, "interrupted", RESUME if session.log else AGAIN, session)
         case BrokenPipeError():
             # The reader of stdout has gone: keep the interpreter from complaining at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,6 +69,12 @@ def _told(error: BaseException, session: Session) -> int:
             session.crashed()
             return _say(2, f"an unexpected {type(error).__name__} stopped Pileus", REPORT, session)
     raise error
+
+
+def _command(error: typer.TyperException) -> str:
+    """The one that was given wrong words; `pileus` where there is none."""
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context else "pileus"
 
 
 def _say(code: int, message: str, hint: str, session: Session | None = None) -> int:

@@ -20,12 +20,13 @@ from typer.main import get_command
 from pileus.cli.app import app, run
 from pileus.cli.session import Session
 from pileus.model.verdict import EXPLANATIONS, FAMILIES
-from pileus.spec import OpenStack, Server, Spec, TenantNetwork, Underlay, load
+from pileus.spec import OpenStack, Provider, Server, Spec, TenantNetwork, Underlay, load
 
 NOTE = "<!-- Generated from the code by `make docs`. -->"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Spec),
     ("underlay", Underlay),
+    ("underlay.more_providers[]", Provider),
     ("openstack", OpenStack),
     ("networks[]", TenantNetwork),
     ("servers[]", Server),
@@ -42,7 +43,7 @@ def pages() -> dict[str, str]:
 
 
 def commands() -> list[list[str]]:
-    """The words of every command, groups left out: [["up"], …, ["sim", "wire"]]."""
+    """The words of every command, groups that do nothing left out: [["up"], …, ["sim", "wire"]]."""
     return list(_commands(get_command(app)))
 
 
@@ -50,6 +51,8 @@ def _commands(command: object) -> Iterator[list[str]]:
     if not isinstance(command, TyperGroup):
         yield []
         return
+    if command.invoke_without_command:
+        yield []
     for name, inner in command.commands.items():
         yield from ([name, *words] for words in _commands(inner))
 

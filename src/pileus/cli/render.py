@@ -6,20 +6,31 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pileus.model.agent import AgentStatus
+from pileus.model.connectivity import ConnectivityReport
 from pileus.model.finding import CheckReport
-from pileus.model.status import PlanResult, ServerStatus, Status, UpResult, WireReport
-from pileus.model.verdict import FAMILIES
+from pileus.model.path import Fate, Hop, Row, Trace, Way
+from pileus.model.status import (
+    PlanResult,
+    RegionStatus,
+    ServerStatus,
+    Status,
+    UpResult,
+    WireReport,
+)
+from pileus.model.verdict import EXPLANATIONS, FAMILIES
 
 if TYPE_CHECKING:
     from pileus.system.progress import Duration
     from pileus.system.workspace import Workspace
 
 _SEEN = {True: "ok", False: "FAILED", None: "not known"}
+_FATES = {Fate.PASSES: "passes", Fate.DIES: "DIES", Fate.UNKNOWN: "not known"}
 _WIDE = 160
 """Columns where stdout is no terminal: lines are not to be broken then."""
 
@@ -62,7 +73,14 @@ def _body(answer: Status) -> None:
     print(f"underlay:   {below.kind} {below.region} {below.vpc_id or '-'} {below.endpoint or '-'}")
     print(f"openstack:  {answer.openstack.release} {api}")
     nics = [
-        (node.name, nic.device, nic.role, str(nic.mac), str(one.private), str(one.public or "-"))
+        (
+            node.name,
+            nic.device or "-",
+            nic.role,
+            str(nic.mac),
+            str(one.private),
+            str(one.public or "-"),
+        )
         for node in answer.nodes
         for nic in node.nics
         for one in nic.addresses
@@ -98,6 +116,87 @@ def check(report: CheckReport) -> None:
     print(f"\n{len(report.findings)} things looked at in {report.seconds:.1f} s, {wrong}")
 
 
+def connectivity(report: ConnectivityReport) -> None:
+    """What was tried, a sentence each."""
+    _table(
+        ("tried", "", "seen"),
+        [(case.sentence, _SEEN[case.ok], case.detail) for case in report.cases],
+    )
+    for case in report.failed:
+        print(f"\n{case.name}: {case.sentence}\n  seen: {case.detail}")
+    told = {one.asked: one for case in report.failed if (one := case.trace)}
+    for one in told.values():
+        print()
+        trace(one)
+    count = len(report.failed)
+    wrong = f"{count} of them failed" if count else "nothing wrong"
+    print(f"\n{len(report.cases)} cases tried in {report.seconds:.1f} s, {wrong}")
+
+
+_NARROW = 110
+"""Columns, below which hops do not tell by what, but for the one where the packet dies: behind
+them."""
+
+
+def trace(answer: Trace) -> None:
+    """Both halves of a packet's way side by side, as far as it goes, and why it goes no further."""
+    print(answer.asked)
+    seen = any(row.observed for row in answer.rows)
+    columns = -1 if _console().width < _NARROW else None
+    for way in Way:
+        rows = [row for row in answer.rows if row.place.way is way and row.told]
+        heading = (way.value, "", "predicted", *(["observed"] if seen else []), "packet", "by")
+        hops = [_hop(row, answer.failing, seen=seen) for row in rows]
+        _table(heading[:columns], [hop[:columns] for hop in hops])
+    print()
+    for note in answer.notes:
+        print(note)
+    if columns and answer.failing:
+        print(_hop(answer.failing, None, seen=seen)[-1])
+    print(f"{_verdict(answer)}, after {answer.seconds:.1f} s")
+    if answer.failing and not answer.codes:
+        print(f"  hint: {answer.hint}")
+    for code in answer.codes:
+        print(f"{code}: {EXPLANATIONS[code].sentence}\n  hint: {EXPLANATIONS[code].hint}")
+
+
+def _hop(row: Row, failing: Row | None, *, seen: bool) -> tuple[str, ...]:
+    mark = "✗ " if row is failing else "! " if row.code else ""
+    halves = (row.predicted, row.observed) if seen else (row.predicted,)
+    told = next((hop for hop in reversed(halves) if hop and hop.headers), None)
+    by = dict.fromkeys(hop.detail for hop in halves if hop and hop.detail)
+    return (
+        f"{mark}{row.place.stage}",
+        row.place.subject,
+        *map(_fate, halves),
+        str(told.headers) if told else "",
+        "; ".join(by),
+    )
+
+
+def _fate(hop: Hop | None) -> str:
+    return _FATES[hop.fate] if hop else "-"
+
+
+def _verdict(answer: Trace) -> str:
+    failing = answer.failing
+    if failing is None:
+        return answer.arrival
+    at = f"{failing.place.stage} {failing.place.subject}, on its way {failing.place.way}"
+    if not failing.differs:
+        return f"it dies at {at}"
+    if failing.observed and failing.observed.fate is Fate.DIES:
+        return f"it dies at {at}, though by the APIs it should {_elsewhere(answer)}"
+    return f"it passes {at}, though by the APIs it should die"
+
+
+def _elsewhere(answer: Trace) -> str:
+    for row in answer.rows:
+        if row.predicted and row.predicted.fate is Fate.DIES:
+            return f"die at {row.place.stage} {row.place.subject}"
+    return "pass"
+
+
 def wire(report: WireReport) -> None:
     """What the wire did with each NIC's frames; drops by code, zeros left out."""
     _table(
@@ -113,6 +212,66 @@ def wire(report: WireReport) -> None:
                 "\n".join(f"{code.value} {n}" for code, n in nic.dropped.items() if n) or "-",
             )
             for nic in report.nics
+        ],
+    )
+    _table(
+        ("dropped at", "NIC", "code", "for", "why"),
+        [
+            (
+                one.time,
+                f"{one.way} {one.eni or '-'}",
+                one.code.value,
+                "\n".join(f"{name} {one.fields[name]}" for name in one.offending) or "-",
+                one.sentence,
+            )
+            for one in report.drops
+        ],
+    )
+
+
+def region(status: RegionStatus) -> None:
+    """A simulated region: its VPCs, instances and network interfaces."""
+    where = status.endpoint
+    print(f"{status.name}: {status.state}" + (f", {where.region}, {where.url}" if where else ""))
+    contents = status.contents
+    _table(
+        ("VPC", "network", "internet gateway"),
+        [
+            (vpc["id"], vpc["cidr"], "yes" if vpc["internet_gateway"] else "no")
+            for vpc in contents.get("vpcs", ())
+        ],
+    )
+    _table(
+        ("instance", "type", "kind", "state"),
+        [
+            (one["id"], one["type"], one["kind"], one["state"])
+            for one in contents.get("instances", ())
+        ],
+    )
+    _table(
+        ("NIC", "VPC", "instance", "device", "MAC", "private", "public"),
+        [
+            (
+                nic["id"],
+                nic["vpc"],
+                nic["instance"] or "-",
+                nic["device"] or "-",
+                nic["mac"],
+                "\n".join(one["private"] for one in nic["addresses"]),
+                "\n".join(one["public"] or "-" for one in nic["addresses"]),
+            )
+            for nic in contents.get("nics", ())
+        ],
+    )
+
+
+def regions(found: Sequence[RegionStatus]) -> None:
+    """The regions of a host, a line each."""
+    _table(
+        ("region", "", "AWS region", "endpoint"),
+        [
+            (one.name, one.state, *((at.region, at.url) if (at := one.endpoint) else ("-", "-")))
+            for one in found
         ],
     )
 
@@ -155,11 +314,18 @@ def _console() -> Console:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table without lines; nothing when it has no rows."""
+    """Print a table without lines; nothing when it has no rows.
+
+    On a narrow terminal the last column gives way first: addresses are not broken.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for heading in headings:
-        table.add_column(heading, header_style="bold", overflow="fold")
-    for row in rows:
+    cells = [*rows]
+    for number, heading in enumerate(headings):
+        words = [word for row in cells for word in row[number].split()]
+        last = number == len(headings) - 1
+        longest = None if last else max(map(cell_len, words), default=0)
+        table.add_column(heading, header_style="bold", overflow="fold", min_width=longest)
+    for row in cells:
         # Text, since a cell may hold brackets that would be read as markup.
         table.add_row(*(Text(cell) for cell in row))
     if table.row_count:

@@ -43,6 +43,19 @@ class Session:
             print(f"warning: {sentence}", file=sys.stderr)
         return spec, Workspace(spec.cloud)
 
+    def region(self, name: str | None, file: Path | None) -> str:
+        """The name of the simulated region that a command is about: `name`, or the cloud's."""
+        from pileus.api import sim as api
+
+        return api.sim_name(name) if name is not None else api.sim_name_of(*self.load(file))
+
+    def watch(self) -> Progress:
+        """Progress without a log, for what belongs to no cloud."""
+        from pileus.system.progress import progress
+
+        self._progress = progress()
+        return self._progress
+
     def begin(self, command: str, workspace: Workspace, *, verbose: bool) -> Progress:
         """Open the log of a command that changes something, and its progress."""
         from pileus.system.progress import progress

@@ -67,6 +67,11 @@ def reserved_addresses(subnet: IPv4Network) -> frozenset[IPv4Address]:
     return frozenset([*first, subnet.broadcast_address])
 
 
+def name_server(vpc: IPv4Network) -> IPv4Address:
+    """A VPC's own name server: its base address plus two. [AWS VPC user guide, DNS attributes]"""
+    return vpc.network_address + 2
+
+
 def subnet_router(subnet: IPv4Network) -> IPv4Address:
     """The address of the VPC's own router in a subnet: the first after the network address."""
     return subnet.network_address + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pileus.model.underlay import InstanceType
 
 ELASTIC_IPS_REACHED = "the account's limit of Elastic IPs in this region is reached"
+NICS_REACHED = "the instance type's limit of NICs is reached"
 NIC_ADDRESSES_REACHED = "the instance type's limit of addresses per NIC is reached"
 
 
@@ -34,6 +35,19 @@ def ways_to_elastic_ips(needed: int | None = None, room: int | None = None) -> s
         f"have {fewer} floating IPs (`floating_ips`, `pileus floating-ip remove`), release Elastic "
         "IPs that nothing uses, or raise the quota: Service Quotas, code L-0263D0A3; in the "
         f"simulated region `pileus sim quota elastic-ips {needed or 'N'}`"
+    )
+
+
+def ways_to_nics(room: int, larger: InstanceType | None) -> str:
+    """What to do about the limit of NICs on a machine.
+
+    `room` is the number of provider networks beside the first that there is room for, and `larger`
+    a type that takes enough.
+    """
+    such = f", such as {larger.name} ({larger.max_nics})" if larger else ""
+    return (
+        f"have at most {room} in underlay.more_providers, or set underlay.instance_type to one "
+        f"that takes more{such}"
     )
 
 

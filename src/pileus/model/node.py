@@ -23,6 +23,21 @@ class Login:
     private_key: Path
     known_hosts: Path
     port: int = 22
+    patience: int = 5
+    """Seconds that it may take until the other side speaks."""
+
+
+@dataclass(frozen=True)
+class ProviderNic:
+    """A provider NIC of the machine, found by its MAC: device names differ between clouds."""
+
+    mac: Mac
+    subnet: IPv4Network
+    registered_address: IPv4Address
+    """Its first; the others the agent learns from the cloud below."""
+    physnet: str = "provider"
+    """Neutron's name of what is behind it."""
+    bridge: str = "br-ex"
 
 
 @dataclass(frozen=True)
@@ -35,18 +50,13 @@ class ControllerSettings:
     public_address: IPv4Address
     """Where users reach the APIs; the catalogue's public endpoints name it."""
     management_mac: Mac
-    provider_mac: Mac
-    """The provider NIC is found by its MAC: device names differ between clouds."""
-    provider_subnet: IPv4Network
-    registered_address: IPv4Address
-    """The first of the provider NIC; the others the agent learns from the cloud below."""
+    providers: tuple[ProviderNic, ...]
+    """In device order."""
     uplink: Mode
     hypervisor: Hypervisor = "auto"
     release: str = "2025.1"
     region: str = "regionOne"
     """Debian's packages assume this spelling; another one breaks nova and neutron."""
-    provider_physnet: str = "provider"
-    provider_bridge: str = "br-ex"
 
 
 SECRET_NAMES = (

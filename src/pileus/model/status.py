@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from pileus.model.addresses import Mac, Socket
 from pileus.model.underlay import Registered, Role
-from pileus.model.verdict import Code
+from pileus.model.verdict import EXPLANATIONS, Code
 
 State = Literal["up", "partial", "down"]
 
@@ -31,8 +32,8 @@ class UnderlayStatus:
 @dataclass(frozen=True)
 class NicStatus:
     role: Role
-    device: str
-    """As the machine calls it: eth0, eth1."""
+    device: str | None
+    """As the machine calls it: eth0, eth1; None while it is not attached."""
     mac: Mac
     addresses: tuple[Registered, ...]
     """Primary first."""
@@ -114,12 +115,105 @@ class NicTraffic:
 
 
 @dataclass(frozen=True)
+class DroppedFrame:
+    """A frame that the wire dropped, `way` ("from" or "to") a NIC.
+
+    `time` is ISO 8601, UTC. `fields` is what the frame said: source_mac, destination_mac,
+    ether_type, and of IPv4 source, destination, protocol, source_port, destination_port, type,
+    code, of ARP operation, sender_mac, sender, target. `offending` names those that it was dropped
+    for.
+    """
+
+    time: str
+    eni: str
+    instance: str
+    device: str
+    way: str
+    code: Code
+    fields: Mapping[str, str]
+    offending: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Why, in words."""
+        return EXPLANATIONS[self.code].sentence
+
+    def to_json(self) -> dict[str, Any]:
+        """One of the `drops` of `pileus sim wire --json`."""
+        return _document(self) | {"sentence": self.sentence}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> DroppedFrame:
+        """What `to_json` gave."""
+        known = {field.name: document[field.name] for field in fields(cls)}
+        offending = tuple(document["offending"])
+        return cls(**known | {"code": Code(document["code"]), "offending": offending})
+
+
+@dataclass(frozen=True)
 class WireReport:
+    """`drops` are the last ones, the newest last; of a flood only some are told."""
+
     nics: tuple[NicTraffic, ...]
+    drops: tuple[DroppedFrame, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The document of `pileus sim wire --json`."""
-        return {"nics": [_traffic(nic) for nic in self.nics]}
+        return {
+            "nics": [_traffic(nic) for nic in self.nics],
+            "drops": [one.to_json() for one in self.drops],
+        }
+
+
+@dataclass(frozen=True)
+class SimEndpoint:
+    """Where a simulated region's API is. Its keys open nothing else: no signature is verified."""
+
+    name: str
+    url: str
+    region: str
+    """The AWS region that it is."""
+    check_ip_url: str
+    """Answers with the address that the caller has in the simulated internet."""
+    keys: tuple[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which boto3 and the aws command find it. [AWS SDKs and Tools reference]"""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.keys[0],
+            "AWS_SECRET_ACCESS_KEY": self.keys[1],
+        }
+
+    def exports(self) -> list[str]:
+        """The same as lines for a shell; real sessions and proxies are kept out of its way."""
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        here = 'NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"'
+        return [*lines, f"export {here}", "unset AWS_SESSION_TOKEN AWS_PROFILE"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `pileus sim up --json`."""
+        document = _document(self)
+        del document["keys"]
+        return document | {"environment": self.environment}
+
+
+@dataclass(frozen=True)
+class RegionStatus:
+    """A simulated region and what is in it; `contents` is empty where it does not run."""
+
+    name: str
+    state: Literal["up", "down"]
+    endpoint: SimEndpoint | None
+    contents: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `pileus sim status --json`."""
+        endpoint = self.endpoint.to_json() if self.endpoint else {}
+        return {**endpoint, "name": self.name, "state": self.state, **self.contents}
 
 
 @dataclass(frozen=True)

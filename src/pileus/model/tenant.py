@@ -136,6 +136,13 @@ class WantedOpenStack:
     floating_ips: tuple[WantedFloatingIp, ...] = ()
     forwards: frozenset[Published] = frozenset()
     """Ports of floating IPs that are kept for it, each handed on to a server's fixed address."""
+    more_providers: tuple[WantedProvider, ...] = ()
+    """For users' routers and floating IPs; our own routers' gateways are on `provider`."""
+
+    @property
+    def providers(self) -> tuple[WantedProvider, ...]:
+        """Every provider network."""
+        return (self.provider, *self.more_providers)
 
     @property
     def mark(self) -> str:
@@ -235,12 +242,13 @@ class ObservedGateway:
 
 @dataclass(frozen=True)
 class ObservedOpenStack:
-    """Everything of ours inside OpenStack, by name, and who has the provider's addresses.
+    """Everything of ours inside OpenStack, by name, and who has the providers' addresses.
 
     Ids are of use to steps only.
     """
 
     provider: ObservedNetwork | None = None
+    more_providers: Mapping[str, ObservedNetwork] = field(default_factory=dict)
     floating_ip_quota: int | None = None
     networks: Mapping[str, ObservedNetwork] = field(default_factory=dict)
     routers: Mapping[str, ObservedRouter] = field(default_factory=dict)
@@ -253,10 +261,16 @@ class ObservedOpenStack:
     """Status of each image: active, queued, saving."""
     public_key: str | None = None
     floating_ips: Mapping[IPv4Address, ObservedFloatingIp] = field(default_factory=dict)
-    """All on the provider network, of any project."""
+    """All on provider networks, of any project."""
     forwards: frozenset[Published] = frozenset()
     """Ports forwarded on floating IPs of ours, and by us on others'."""
     gateways: tuple[ObservedGateway, ...] = ()
-    """All on the provider network, of any project."""
+    """All on provider networks, of any project."""
     other_ports: Mapping[IPv4Address, str] = field(default_factory=dict)
-    """Ids of other ports that have an address of the provider network."""
+    """Ids of other ports that have an address of a provider network."""
+
+    @property
+    def provider_pools(self) -> frozenset[Pool]:
+        """What Neutron gives out on all provider networks."""
+        there = (self.provider, *self.more_providers.values())
+        return frozenset(pool for network in there if network for pool in network.pools)

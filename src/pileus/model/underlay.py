@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from pileus.model.addresses import Mac
 
-Role = Literal["management", "provider"]
+Role = str
+"""What a NIC is for: `management`, or the name of the provider network that is on it."""
 ROLES: tuple[Role, ...] = ("management", "provider")
-"""In device order: the management NIC is device 0, the provider NIC device 1."""
+"""Those of every cloud, in device order: the management NIC is device 0, the provider NIC device 1.
+Provider networks more follow."""
 
 Protocol = Literal["tcp", "udp", "icmp"]
 ALL_PORTS = (0, 65535)
+
+
+def in_order(roles: Iterable[Role]) -> list[Role]:
+    """Each role once: those of every cloud first, in device order, then others by name."""
+    return sorted(set(roles), key=lambda role: (role not in ROLES, role))
 
 
 @dataclass(frozen=True, order=True)
@@ -75,6 +82,13 @@ class Nic:
     mac: Mac
     addresses: tuple[Registered, ...]
     """Primary first."""
+    index: int | None = None
+    """Device index on its machine; None while it is not attached."""
+
+    @property
+    def device(self) -> str | None:
+        """As the machine calls it: eth0, eth1; None while it is not attached."""
+        return None if self.index is None else f"eth{self.index}"
 
     @property
     def primary(self) -> Registered:
@@ -90,6 +104,17 @@ class Node:
     state: str
     """As the API says it: pending, running, stopping, stopped."""
     nics: tuple[Nic, ...]
+    """In device order."""
+
+    @property
+    def providers(self) -> tuple[Nic, ...]:
+        """Those that carry provider networks."""
+        return tuple(nic for nic in self.nics if nic.role != "management")
+
+    @property
+    def publics(self) -> dict[IPv4Address, IPv4Address | None]:
+        """The Elastic IP of each address of the provider networks, where it has one."""
+        return {one.private: one.public for nic in self.providers for one in nic.addresses}
 
     def nic(self, role: Role) -> Nic:
         """The NIC with this role. Raises KeyError when the node has none."""
@@ -119,6 +144,8 @@ class ObservedNic:
     source_dest_check: bool = True
     grouped: bool = True
     """Whether it is in the security group of its role."""
+    index: int | None = None
+    """Device index on our machine; None while it is not attached to it."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +175,11 @@ class ObservedUnderlay:
     spare_vpcs: tuple[str, ...] = ()
     """Ids of what a call made twice because its first answer was lost."""
     spare_gateways: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> list[Role]:
+        """Of everything that has one."""
+        return in_order([*self.nics, *self.groups, *self.subnets])
 
     @property
     def empty(self) -> bool:

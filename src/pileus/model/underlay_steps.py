@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from pileus.model.underlay import ALL_PORTS, Permission, Role
+from pileus.model.underlay import ALL_PORTS, ROLES, Permission, Role
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,30 @@ class RunInstance:
     image_name: str
     root_gib: int
     nested_virtualization: bool = False
+    roles: tuple[Role, ...] = ROLES
+    """Its NICs, in device order."""
 
     def __str__(self) -> str:
         return f"launch the machine ({self.instance_type}, {self.image_name})"
+
+
+@dataclass(frozen=True)
+class AttachNic:
+    """To the machine as it runs."""
+
+    role: Role
+    index: int
+
+    def __str__(self) -> str:
+        return f"attach the {self.role} NIC to the machine as eth{self.index}"
+
+
+@dataclass(frozen=True)
+class DetachNic:
+    role: Role
+
+    def __str__(self) -> str:
+        return f"detach the {self.role} NIC from the machine"
 
 
 @dataclass(frozen=True)
@@ -271,6 +292,8 @@ Step = (
     | AllocateElasticIp
     | AssociateElasticIp
     | RunInstance
+    | AttachNic
+    | DetachNic
     | StopInstance
     | AwaitStopped
     | StartInstance

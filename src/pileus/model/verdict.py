@@ -21,8 +21,12 @@ class Code(str, Enum):
     ARP_SILENT = "UNDERLAY_ARP_NOT_ANSWERED"
     NOT_CARRIED = "UNDERLAY_NOT_CARRIED"
     LINK_LOCAL = "UNDERLAY_LINK_LOCAL"
+    SERVICE_RATE = "UNDERLAY_LINK_LOCAL_RATE"
+    DHCP_SERVER = "UNDERLAY_DHCP_SERVER"
     GROUP_INGRESS = "UNDERLAY_SECURITY_GROUP_INGRESS"
     GROUP_EGRESS = "UNDERLAY_SECURITY_GROUP_EGRESS"
+    ACL_INGRESS = "UNDERLAY_NETWORK_ACL_INGRESS"
+    ACL_EGRESS = "UNDERLAY_NETWORK_ACL_EGRESS"
     NO_PUBLIC_ADDRESS = "UNDERLAY_NO_PUBLIC_ADDRESS"
     NO_ROUTE = "UNDERLAY_NO_ROUTE"
     NO_SUCH_ADDRESS = "UNDERLAY_DESTINATION_UNREGISTERED"
@@ -36,6 +40,7 @@ class Code(str, Enum):
     ELASTIC_IP_LIMIT = "UNDERLAY_ELASTIC_IP_LIMIT"
     NIC_ADDRESS_LIMIT = "UNDERLAY_NIC_ADDRESS_LIMIT"
     DIFFERS = "UNDERLAY_NOT_AS_IN_FILE"
+    PRIVATE_DESTINATION = "UNDERLAY_PRIVATE_DESTINATION"
 
     UPLINK_VLAN = "UPLINK_VLAN"
     UPLINK_IPV6 = "UPLINK_IPV6"
@@ -53,6 +58,9 @@ class Code(str, Enum):
     UPLINK_ARP_NOT_ASKED = "UPLINK_ARP_NOT_ASKED"
     UPLINK_CLAIMED_TWICE = "UPLINK_ADDRESS_CLAIMED_TWICE"
     UPLINK_RESOLVED = "UPLINK_RESOLVED"
+    UPLINK_RULES_MISSING = "UPLINK_RULES_MISSING"
+    UPLINK_WIRING = "UPLINK_WIRING"
+    UPLINK_AGENT_DEAD = "UPLINK_AGENT_DEAD"
 
     NODE_UNREACHABLE = "NODE_UNREACHABLE"
     NODE_MEMORY = "NODE_MEMORY"
@@ -61,6 +69,7 @@ class Code(str, Enum):
     NODE_NIC_DOWN = "NODE_NIC_DOWN"
     NODE_MAC_CHANGED = "NODE_MAC_CHANGED"
     NODE_PROVIDER_ADDRESS = "NODE_PROVIDER_ADDRESS"
+    NODE_PROVIDER_ROUTE = "NODE_PROVIDER_ROUTE"
     NODE_DEFAULT_ROUTE = "NODE_DEFAULT_ROUTE"
     NODE_REVERSE_PATH_FILTER = "NODE_REVERSE_PATH_FILTER"
     NODE_MTU = "NODE_MTU"
@@ -74,6 +83,34 @@ class Code(str, Enum):
     NODE_OTHER_DEPLOYMENT = "NODE_OTHER_DEPLOYMENT"
     NODE_FOREIGN_RULES = "NODE_FOREIGN_RULES"
     NODE_FOREIGN_BRIDGE = "NODE_FOREIGN_BRIDGE"
+
+    NEUTRON_PORT_UNBOUND = "NEUTRON_PORT_UNBOUND"
+    NEUTRON_PORT_DOWN = "NEUTRON_PORT_DOWN"
+    NEUTRON_GROUP_EGRESS = "NEUTRON_SECURITY_GROUP_EGRESS"
+    NEUTRON_GROUP_INGRESS = "NEUTRON_SECURITY_GROUP_INGRESS"
+    NEUTRON_NO_ROUTER = "NEUTRON_NO_ROUTER"
+    NEUTRON_ROUTER_DOWN = "NEUTRON_ROUTER_DOWN"
+    NEUTRON_NO_GATEWAY = "NEUTRON_NO_GATEWAY"
+    NEUTRON_NO_ROUTE = "NEUTRON_NO_ROUTE"
+    NEUTRON_NOT_PUBLISHED = "NEUTRON_NOT_PUBLISHED"
+    NEUTRON_ADDRESS_UNUSED = "NEUTRON_ADDRESS_UNUSED"
+    NEUTRON_AGENT_DEAD = "NEUTRON_AGENT_DEAD"
+    NEUTRON_DEVICE_MISSING = "NEUTRON_DEVICE_MISSING"
+    NEUTRON_DEVICE_DOWN = "NEUTRON_DEVICE_DOWN"
+    NEUTRON_PORT_DEAD = "NEUTRON_PORT_DEAD_VLAN"
+    NEUTRON_PORT_SECURITY = "NEUTRON_PORT_SECURITY"
+    NEUTRON_SWITCH_SILENT = "NEUTRON_SWITCH_SILENT"
+    NEUTRON_FLOWS_MISSING = "NEUTRON_FLOWS_MISSING"
+    NEUTRON_BRIDGE_PORT = "NEUTRON_BRIDGE_PORT_MISSING"
+    NEUTRON_NOT_FORWARDING = "NEUTRON_NOT_FORWARDING"
+    NEUTRON_ROUTER_FILTER = "NEUTRON_ROUTER_FILTER"
+    NEUTRON_NO_NEIGHBOUR = "NEUTRON_NO_NEIGHBOUR"
+    NEUTRON_METADATA = "NEUTRON_METADATA_FAILS"
+
+    GUEST_OFF = "GUEST_OFF"
+    GUEST_NO_ANSWER = "GUEST_NO_ANSWER"
+    GUEST_REFUSED = "GUEST_REFUSED"
+    GUEST_NO_NEIGHBOUR = "GUEST_NO_NEIGHBOUR"
 
     HOST_NOT_ROOT = "HOST_NOT_ROOT"
     HOST_PROGRAM = "HOST_PROGRAM_MISSING"
@@ -92,6 +129,8 @@ class Code(str, Enum):
 FAMILIES = {
     "UNDERLAY": "the cloud below: its network, its NICs, what the account may have",
     "UPLINK": "what stands between the cloud below and the tenants' routers",
+    "NEUTRON": "OpenStack's networks: ports, security groups, routers, agents",
+    "GUEST": "the server itself",
     "NODE": "the machine that carries OpenStack",
     "HOST": "the host that carries the simulated region",
 }
@@ -117,6 +156,12 @@ _MACHINE = "the machine"
 _DEVICE = "the machine's network device"
 _ROUTING = "the machine's own routing"
 _KERNEL = "the machine's kernel; a simulated machine runs on the host's"
+_PORT = "a port in Neutron"
+_ROUTER = "the router in Neutron"
+_NEUTRON_GROUP = "the security groups of the server's port"
+_GUEST = "the server"
+_SWITCH = "Open vSwitch on the machine"
+_ROUTER_THERE = "the router's namespace on the machine"
 _OTHERS = "what others installed on the machine"
 _HOST = "the host of the simulated region"
 
@@ -153,6 +198,26 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "The packet is to or from 169.254.0.0/16 and is not metadata traffic of the instance.",
         "nothing but the instance itself may reach the link-local services",
     ),
+    Code.SERVICE_RATE: Explanation(
+        _VPC,
+        "The NIC sends more than 1024 packets a second to link-local services and the name server.",
+        "cache names and metadata on the machine; the limit is for each NIC and cannot be raised",
+    ),
+    Code.DHCP_SERVER: Explanation(
+        _VPC,
+        "The packet is a DHCP server's answer, and the cloud's own is the only one.",
+        "run no DHCP server on this NIC; inner networks have their own behind the uplink",
+    ),
+    Code.ACL_INGRESS: Explanation(
+        "the network ACL of the receiver's subnet",
+        "The network ACL denies the packet on its way into the subnet.",
+        "allow it in an entry with a lower number; ACLs are stateless, so replies need one too",
+    ),
+    Code.ACL_EGRESS: Explanation(
+        "the network ACL of the sender's subnet",
+        "The network ACL denies the packet on its way out of the subnet.",
+        "allow it in an entry with a lower number; ACLs are stateless, so replies need one too",
+    ),
     Code.GROUP_INGRESS: Explanation(
         _GROUP_IN,
         "No inbound rule of the receiving NIC's security groups allows the packet.",
@@ -175,8 +240,9 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.NO_SUCH_ADDRESS: Explanation(
         _VPC,
-        "The destination lies in the VPC but is not registered on any NIC.",
-        "check the address; unregistered addresses do not exist for the cloud",
+        "The destination lies in the VPC but is not registered on any NIC, or not on the one that "
+        "the packet was sent or routed to.",
+        "check the address; a NIC that is to forward needs its source/destination check off",
     ),
     Code.INVALID: Explanation(
         "connection tracking of the cloud's network",
@@ -230,6 +296,11 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "What is there differs from pileus.yaml in something that cannot be changed in place.",
         "run `pileus down --yes` and `pileus up`, or undo the change in pileus.yaml",
     ),
+    Code.PRIVATE_DESTINATION: Explanation(
+        "the internet gateway",
+        "The packet left for a private address outside of the VPC, to which nothing leads there.",
+        "connect the networks to one router, or use a floating IP or a published port",
+    ),
     Code.UPLINK_VLAN: Explanation(
         _PIPELINE,
         "The frame carries a VLAN tag.",
@@ -263,8 +334,10 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.UPLINK_SOURCE_MAC: Explanation(
         _PIPELINE,
-        "The sender's MAC is not the NIC's own, and `uplink: mac-clone` translates none.",
-        "give the router's gateway the NIC's MAC (`pileus up` does), or use `uplink: mac-nat`",
+        "The sender's MAC is not the NIC's own, and nothing translates it: `uplink: mac-clone` "
+        "does not, nor does a pipeline that somebody changed.",
+        "give the router's gateway the NIC's MAC (`pileus up` does), or use `uplink: mac-nat`; "
+        "`systemctl restart pileus-agent` on the machine puts the pipeline right",
     ),
     Code.UPLINK_SOURCE_IP: Explanation(
         _PIPELINE,
@@ -316,7 +389,8 @@ EXPLANATIONS: dict[Code, Explanation] = {
     Code.NODE_UNREACHABLE: Explanation(
         _MACHINE,
         "The machine cannot be logged in to, or cannot be looked at.",
-        "see whether `allow_from` has your address and the machine has finished booting",
+        "see whether `allow_from` has your address and the machine has finished booting; where it "
+        "denies permission, the cloud was made with another key: see $PILEUS_STATE",
     ),
     Code.NODE_MEMORY: Explanation(
         _MACHINE,
@@ -349,6 +423,11 @@ EXPLANATIONS: dict[Code, Explanation] = {
         _ROUTING,
         "The machine itself has an address on the provider NIC, which belongs to Neutron.",
         "take it off (`ip address flush dev DEVICE`), and whatever configures it: DHCP, cloud-init",
+    ),
+    Code.NODE_PROVIDER_ROUTE: Explanation(
+        _ROUTING,
+        "The machine itself routes by the provider NIC, where it has no address to send from.",
+        "take the route away (`ip route del NETWORK dev DEVICE`), and whatever configures it",
     ),
     Code.NODE_DEFAULT_ROUTE: Explanation(
         _ROUTING,
@@ -417,6 +496,159 @@ EXPLANATIONS: dict[Code, Explanation] = {
         _OTHERS,
         "Open vSwitch has bridges that are neither Pileus's nor OpenStack's.",
         "remove them with `ovs-vsctl del-br` if nobody needs them any more",
+    ),
+    Code.NEUTRON_PORT_UNBOUND: Explanation(
+        _PORT,
+        "Neutron could not bind the port, so no machine carries it.",
+        "see that the Open vSwitch agent is alive (`openstack network agent list`), then set the "
+        "server, or the router, down and up again",
+    ),
+    Code.NEUTRON_PORT_DOWN: Explanation(
+        _PORT,
+        "The port is administratively down, or its device is not plugged in.",
+        "`openstack port set --enable PORT`; where that is so, see neutron-openvswitch-agent.log "
+        "on the machine",
+    ),
+    Code.NEUTRON_GROUP_EGRESS: Explanation(
+        _NEUTRON_GROUP,
+        "No outbound rule of the security groups of the sending server allows the packet.",
+        "`openstack security group rule create --egress …`",
+    ),
+    Code.NEUTRON_GROUP_INGRESS: Explanation(
+        _NEUTRON_GROUP,
+        "No inbound rule of the security groups of the receiving server allows the packet.",
+        "`openstack security group rule create --ingress …`, or `pileus publish` the port",
+    ),
+    Code.NEUTRON_NO_ROUTER: Explanation(
+        _ROUTER,
+        "No router has the gateway address of the server's network.",
+        "`openstack router add subnet ROUTER SUBNET`",
+    ),
+    Code.NEUTRON_ROUTER_DOWN: Explanation(
+        _ROUTER,
+        "The router is administratively down.",
+        "`openstack router set --enable ROUTER`",
+    ),
+    Code.NEUTRON_NO_GATEWAY: Explanation(
+        _ROUTER,
+        "The router has no gateway on the provider network.",
+        "`pileus up` for the cloud's own; else `openstack router set --external-gateway provider "
+        "ROUTER`",
+    ),
+    Code.NEUTRON_NO_ROUTE: Explanation(
+        _ROUTER,
+        "The router has no route to the destination.",
+        "`pileus up` sets the provider subnet's gateway; for others, `openstack router add route`",
+    ),
+    Code.NEUTRON_NOT_PUBLISHED: Explanation(
+        "the router's address translation",
+        "The router has the address, and nothing leads from that port of it to a server.",
+        "publish it: `pileus publish SERVER PORT:SERVER_PORT`",
+    ),
+    Code.NEUTRON_ADDRESS_UNUSED: Explanation(
+        "OpenStack's networks",
+        "The packet is for an address that no server and no router has.",
+        "give it to a server (`openstack server add floating ip`), or publish the port anew, to "
+        "the address that the server has now",
+    ),
+    Code.NEUTRON_AGENT_DEAD: Explanation(
+        "an agent of Neutron's on the machine",
+        "The agent does not report to Neutron, so what it is to do stays undone.",
+        "restart it on the machine: `systemctl restart` with the program's name, and see its log",
+    ),
+    Code.UPLINK_RULES_MISSING: Explanation(
+        _PIPELINE,
+        "The NIC has no pipeline, so nothing of the inner side gets out, and nothing in.",
+        "`systemctl restart pileus-agent` on the machine puts it back",
+    ),
+    Code.UPLINK_WIRING: Explanation(
+        "the uplink's devices on the machine",
+        "A device between Open vSwitch and the provider NIC is missing or down.",
+        "`systemctl restart pileus-uplink` on the machine makes what is missing",
+    ),
+    Code.UPLINK_AGENT_DEAD: Explanation(
+        "the uplink's agent on the machine",
+        "The uplink's agent does not run: what is lost or changes is not put back.",
+        "`systemctl start pileus-agent` on the machine, and see its journal",
+    ),
+    Code.NEUTRON_DEVICE_MISSING: Explanation(
+        _ROUTER_THERE,
+        "The router's namespace, or a device in it, is not there.",
+        "`systemctl restart neutron-l3-agent` on the machine, and see its log",
+    ),
+    Code.NEUTRON_DEVICE_DOWN: Explanation(
+        _ROUTER_THERE,
+        "A device in the router's namespace is down.",
+        "set it up there: `ip -n NAMESPACE link set DEVICE up`, or disable the router and enable "
+        "it again",
+    ),
+    Code.NEUTRON_PORT_DEAD: Explanation(
+        _SWITCH,
+        "The port is not in its network's VLAN: the Open vSwitch agent has not wired it or has cut "
+        "it off, or somebody changed its tag.",
+        "see neutron-openvswitch-agent.log on the machine; restart the agent",
+    ),
+    Code.NEUTRON_PORT_SECURITY: Explanation(
+        _NEUTRON_GROUP,
+        "The packet's source MAC or address is not that of the port, and port security is on.",
+        "use the port's own, or `openstack port set --allowed-address ip-address=… PORT`",
+    ),
+    Code.NEUTRON_SWITCH_SILENT: Explanation(
+        _SWITCH,
+        "Open vSwitch on the machine does not answer, or does not take the packet.",
+        "`systemctl restart openvswitch-switch` on the machine",
+    ),
+    Code.NEUTRON_FLOWS_MISSING: Explanation(
+        _SWITCH,
+        "Open vSwitch has lost the flows that tell what to do with the port's packets.",
+        "`systemctl restart neutron-openvswitch-agent` on the machine",
+    ),
+    Code.NEUTRON_BRIDGE_PORT: Explanation(
+        _SWITCH,
+        "The provider network's bridge lacks the port to the NIC, or that to br-int.",
+        "`pileus up` puts it back, or `ovs-vsctl add-port br-ex DEVICE` on the machine",
+    ),
+    Code.NEUTRON_NOT_FORWARDING: Explanation(
+        _ROUTER_THERE,
+        "The router's namespace does not forward packets.",
+        "`ip netns exec NAMESPACE sysctl net.ipv4.ip_forward=1` on the machine",
+    ),
+    Code.NEUTRON_ROUTER_FILTER: Explanation(
+        _ROUTER_THERE,
+        "A packet filter rule in the router's namespace drops the packet.",
+        "`ip netns exec NAMESPACE iptables-save -c` on the machine shows it; remove it where it "
+        "is not Neutron's",
+    ),
+    Code.NEUTRON_NO_NEIGHBOUR: Explanation(
+        _ROUTER_THERE,
+        "Nobody answers the router's question (ARP) for its next hop on the provider network.",
+        "see that the provider subnet's gateway is that of the cloud below, and the NIC is up",
+    ),
+    Code.NEUTRON_METADATA: Explanation(
+        "OpenStack's metadata service",
+        "The metadata proxy is not there, or gets no good answer from what stands behind it.",
+        "see neutron-metadata-agent.log and nova-api-metadata's on the machine",
+    ),
+    Code.GUEST_NO_ANSWER: Explanation(
+        _GUEST,
+        "The packet was handed to the server, and nothing came back.",
+        "look at the server's own firewall and routes: `openstack console log show SERVER`",
+    ),
+    Code.GUEST_REFUSED: Explanation(
+        _GUEST,
+        "The server answers that nothing listens on the port.",
+        "start the service in the server, or ask for the port that it listens on",
+    ),
+    Code.GUEST_NO_NEIGHBOUR: Explanation(
+        _GUEST,
+        "The server does not answer the question (ARP) for its address.",
+        "it may not have booted, or have another address: `openstack console log show SERVER`",
+    ),
+    Code.GUEST_OFF: Explanation(
+        _GUEST,
+        "The server does not run.",
+        "`openstack server start SERVER`; where it is in ERROR, `openstack server show SERVER` "
+        "says why",
     ),
     Code.HOST_NOT_ROOT: Explanation(
         _HOST,

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyinfra.operations import files, server
 
 from pileus.node.operations import TOOLS, ensure, uploads
-from pileus.node.settings import NodeFile
+from pileus.node.settings import UPLINK, NodeFile
 from pileus.node.units import CONTROLLER
 
 AGENT = f"{TOOLS}/agent.pyz"
@@ -49,6 +49,13 @@ def controller(wanted: Sequence[NodeFile], agent: bytes, user: str) -> None:
         _if=lambda: changed("/etc/rabbitmq/definitions.json"),
     )
     uplink(agent)
+    server.shell(
+        name="Uplink's NICs",
+        # The switch's bridges need what the daemon makes of the new file.
+        commands=[f"{AGENT} sync"],
+        _if=lambda: changed(UPLINK),
+    )
+    ensure([AGENT, "bridge", "--check"], [AGENT, "bridge"], name="Provider bridges")
     for path in (file.path for file in wanted if file.readers):
         readers = next(file.readers for file in wanted if file.path == path)
         server.shell(
@@ -107,4 +114,3 @@ def uplink(agent: bytes) -> None:
         ],
         _if=renewed,
     )
-    ensure([AGENT, "bridge", "--check"], [AGENT, "bridge"], name="Provider bridge")

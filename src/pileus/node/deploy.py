@@ -2,7 +2,7 @@
 
 pyinfra patches the standard library for its green threads and keeps its state in globals, so it
 gets a process to itself. The job comes by stdin, as it holds secrets; the result is left as JSON in
-the file that the job names; what pyinfra and the commands print is the log.
+the file that the job names; what pyinfra and the commands that fail print is the log.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ def main() -> int:
     """Do the job on stdin; 0 when every operation succeeded."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("pyinfra").setLevel(logging.INFO)
+    # Programs in an image run as other users, who may not even look whether our packages are there.
+    os.environ.pop("PYTHONPATH", None)
     job = json.load(sys.stdin)
     state = _state(job)
     try:
@@ -53,9 +56,7 @@ def main() -> int:
 def _state(job: Mapping[str, Any]) -> State:
     inventory = Inventory(([job["host"]], job["data"]))
     config = Config(SUDO=job["sudo"], TEMP_DIR=job["uploads"], CONNECT_TIMEOUT=10)
-    state = State(inventory, config, check_for_changes=False)
-    state.print_output = True
-    return state
+    return State(inventory, config, check_for_changes=False)
 
 
 def _result(state: State) -> dict[str, Any]:

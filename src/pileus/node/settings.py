@@ -74,7 +74,8 @@ def controller_files(
         "management_address": address,
         "public_address": str(settings.public_address),
     }
-    unmanaged = f"[Match]\nMACAddress={settings.provider_mac}\n\n[Link]\nUnmanaged=yes\n"
+    macs = " ".join(str(nic.mac) for nic in settings.providers)
+    unmanaged = f"[Match]\nMACAddress={macs}\n\n[Link]\nUnmanaged=yes\n"
     return [
         NodeFile("/etc/hostname", f"{settings.hostname}\n"),
         NodeFile("/etc/hosts", f"127.0.0.1 localhost\n{address} {settings.hostname}\n"),
@@ -108,14 +109,17 @@ def controller_files(
 
 def _uplink(settings: ControllerSettings, probed: Probed) -> Mapping[str, object]:
     """What the uplink's agent is to keep."""
-    nic = {
-        "mac": str(settings.provider_mac),
-        "bridge": settings.provider_bridge,
-        "mode": settings.uplink,
-        "subnet": str(settings.provider_subnet),
-        "fallback": [str(settings.registered_address)],
-    }
-    return {"nics": [nic], "datapath": probed.datapath}
+    nics = [
+        {
+            "mac": str(nic.mac),
+            "bridge": nic.bridge,
+            "mode": settings.uplink,
+            "subnet": str(nic.subnet),
+            "fallback": [str(nic.registered_address)],
+        }
+        for nic in settings.providers
+    ]
+    return {"nics": nics, "datapath": probed.datapath}
 
 
 def rabbit_definitions(password: str) -> str:
@@ -202,9 +206,11 @@ def _neutron(settings: ControllerSettings, secrets: Secrets, probed: Probed) -> 
         },
         "keystone_authtoken": _authtoken(settings, secrets, "neutron"),
         "nova": {"password": secrets["nova_service"]},
-        "ml2_type_flat": {"flat_networks": settings.provider_physnet},
+        "ml2_type_flat": {"flat_networks": ",".join(nic.physnet for nic in settings.providers)},
         "ovs": {
-            "bridge_mappings": f"{settings.provider_physnet}:{settings.provider_bridge}",
+            "bridge_mappings": ",".join(
+                f"{nic.physnet}:{nic.bridge}" for nic in settings.providers
+            ),
             "datapath_type": probed.datapath,
             "local_ip": str(settings.management_address),
         },

@@ -1,14 +1,13 @@
-"""The one connection to OpenStack's APIs, and its errors as ours."""
+"""The one connection to OpenStack's APIs, and its errors as ours.
+
+The SDK is imported where it is used: that costs a second, which most commands do without.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from typing import Any
-
-import openstack
-from keystoneauth1 import exceptions as auth
-from openstack import exceptions as sdk
 
 from pileus.model.errors import CloudFault
 
@@ -33,6 +32,8 @@ def connect(
 
     It logs in at its first call, not here.
     """
+    import openstack
+
     return openstack.connection.Connection(
         auth_type="password",
         auth={
@@ -53,6 +54,9 @@ def connect(
 @contextlib.contextmanager
 def calling(what: str) -> Iterator[None]:
     """Turn the SDK's errors into CloudFault; `what` says what was being done."""
+    from keystoneauth1 import exceptions as auth
+    from openstack import exceptions as sdk
+
     try:
         yield
     except sdk.HttpException as error:
@@ -66,6 +70,16 @@ def calling(what: str) -> Iterator[None]:
             retryable=status in _PASSING,
         ) from error
     except (sdk.SDKException, auth.ClientException) as error:
+        refused = error if isinstance(error, auth.HttpError) else error.__context__
+        if isinstance(refused, auth.HttpError):  # by Keystone; the SDK wraps it on its way
+            status = refused.http_status
+            raise CloudFault(
+                what,
+                str(status),
+                refused.message,
+                hint=_hint(status, refused.message),
+                retryable=status in _PASSING,
+            ) from error
         raise CloudFault(
             what,
             type(error).__name__,

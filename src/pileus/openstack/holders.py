@@ -1,4 +1,4 @@
-"""Who has the provider's addresses, and what may not be done because of that. Pure."""
+"""Who has the providers' addresses, and what may not be done because of that. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Holders = Mapping[IPv4Address, Holder]
 
 
 def in_use(observed: ObservedOpenStack) -> dict[IPv4Address, str]:
-    """The provider's addresses that someone has, and who: "floating IP of server web"."""
+    """The providers' addresses that someone has, and who: "floating IP of server web"."""
     return {address: holder.what for address, holder in _holders(observed).items()}
 
 
@@ -112,11 +112,11 @@ def _refuse_company(others: Holders) -> None:
 def _refuse_shrinking(
     wanted: WantedOpenStack, observed: ObservedOpenStack, others: Holders
 ) -> None:
-    before = observed.provider.pools if observed.provider else ()
+    before, after = observed.provider_pools, [p for one in wanted.providers for p in one.pools]
     leaving = {
         address: holder
         for address, holder in others.items()
-        if within(address, before) and not within(address, wanted.provider.pools)
+        if within(address, before) and not within(address, after)
     }
     if leaving:
         raise Refused(

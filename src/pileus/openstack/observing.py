@@ -29,7 +29,7 @@ _AT_ONCE = 4
 
 
 def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
-    """Read what carries this cloud's mark, and who has the provider's addresses in any project.
+    """Read what carries this cloud's mark, and who has the providers' addresses in any project.
 
     Raises CloudFault when the API does not answer.
     """
@@ -42,9 +42,11 @@ def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
     owner = Owner(wanted.mark, connection.current_project_id, found["projects"])
     networks = networks_of(found["networks"], found["subnets"])
     provider = networks.pop(wanted.provider.name, None)
+    external = {str(one.name) for one in found["networks"] if one.is_router_external}
+    more = {name: networks.pop(name) for name in external & set(networks)}
     ports = [port for port in found["ports"] if owner.is_ours(port)]
     outside = survey(
-        provider.id if provider else None,
+        {network.id for network in (provider, *more.values()) if network},
         floating_ips=found["floating_ips"],
         ports=found["ports"],
         routers=found["routers"],
@@ -52,6 +54,7 @@ def observe(connection: Any, wanted: WantedOpenStack) -> ObservedOpenStack:
     )
     return ObservedOpenStack(
         provider=provider,
+        more_providers=more,
         floating_ip_quota=found["quota"],
         networks=networks,
         routers={

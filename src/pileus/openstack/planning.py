@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pileus.model.errors import Fault, Refused
 from pileus.model.tenant import (
+    ObservedNetwork,
     ObservedOpenStack,
     ObservedRouter,
     ObservedServer,
@@ -38,7 +39,12 @@ def plan(wanted: WantedOpenStack, observed: ObservedOpenStack) -> list[Step]:
         *let_go(wanted, observed),
         *_removals(wanted, observed),
         *_quota(wanted.provider, observed),
-        *_provider(wanted.provider, observed),
+        *_provider(wanted.provider, observed.provider),
+        *(
+            step
+            for one in wanted.more_providers
+            for step in _provider(one, observed.more_providers.get(one.name))
+        ),
         *_networks(wanted, observed),
         *(step for router in wanted.routers for step in _router(router, wanted, observed)),
         *_prerequisites(wanted, observed),
@@ -56,6 +62,8 @@ def _removals(wanted: WantedOpenStack, observed: ObservedOpenStack) -> Iterator[
     yield from (do.DeleteSecurityGroup(name) for name in sorted(set(observed.groups) - servers))
     networks = {network.name for network in wanted.networks}
     yield from (do.DeleteNetwork(name) for name in sorted(set(observed.networks) - networks))
+    more = {provider.name for provider in wanted.more_providers}
+    yield from (do.DeleteNetwork(name) for name in sorted(set(observed.more_providers) - more))
     routers = {router.name for router in wanted.routers}
     yield from (do.DeleteRouter(name) for name in sorted(set(observed.routers) - routers))
 
@@ -83,8 +91,7 @@ def _key(line: str) -> list[str]:
     return line.split()[:2]
 
 
-def _provider(provider: WantedProvider, observed: ObservedOpenStack) -> Iterator[Step]:
-    have = observed.provider
+def _provider(provider: WantedProvider, have: ObservedNetwork | None) -> Iterator[Step]:
     if have is None:
         yield do.CreateProviderNetwork(provider)
     if have is None or have.subnet is None:

@@ -1,4 +1,4 @@
-"""Who has the provider's addresses, in any project, out of what the API lists."""
+"""Who has the providers' addresses, in any project, out of what the API lists."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ class Survey:
 
 
 def survey(
-    network_id: str | None,
+    networks: Collection[str],
     *,
     floating_ips: Iterable[FloatingIp],
     ports: Collection[Any],
     routers: Iterable[Any],
     owner: Owner,
 ) -> Survey:
-    """Look through everything that there is for what is on one network; None is on nothing."""
-    floating = [one for one in floating_ips if one.ip.floating_network_id == network_id]
-    there = [port for port in ports if port.network_id == network_id]
+    """Look through everything that there is for what is on these networks, by their ids."""
+    floating = [one for one in floating_ips if one.ip.floating_network_id in networks]
+    there = [port for port in ports if port.network_id in networks]
     servers = {port.id: str(port.name) for port in ports if owner.is_ours(port)}
     by_address = floating_ips_of(floating, servers, owner)
     gateways = gateways_of(there, routers, owner)

@@ -9,11 +9,13 @@ from pileus.model.errors import Refused
 from pileus.model.limits import (
     ELASTIC_IPS_REACHED,
     NIC_ADDRESSES_REACHED,
+    NICS_REACHED,
     Limits,
     ways_to_elastic_ips,
     ways_to_nic_addresses,
+    ways_to_nics,
 )
-from pileus.model.underlay import InstanceType, ObservedUnderlay, WantedUnderlay
+from pileus.model.underlay import ROLES, InstanceType, ObservedUnderlay, WantedUnderlay
 from pileus.model.verdict import Code
 
 _REMAKE = "; a machine that exists changes its type by `pileus down --yes` and `pileus up`"
@@ -43,7 +45,11 @@ def shortages(
     wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
 ) -> tuple[Shortage, ...]:
     """Every limit that stands in the way of what is to be added."""
-    return (*_elastic_ips(wanted, observed, limits), *_nic_addresses(wanted, observed, limits))
+    return (
+        *_elastic_ips(wanted, observed, limits),
+        *_nics(wanted, observed, limits),
+        *_nic_addresses(wanted, observed, limits),
+    )
 
 
 def _elastic_ips(
@@ -64,6 +70,21 @@ def _elastic_ips(
     )
 
 
+def _nics(wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits) -> Iterator[Shortage]:
+    limit, needed = limits.instance_type.max_nics, len(wanted.nics)
+    if needed <= limit or all(nic.role in observed.nics for nic in wanted.nics):
+        return
+    addresses = max(len(nic.addresses) for nic in wanted.nics)
+    larger = _larger(limits, addresses, needed)
+    yield Shortage(
+        Code.INSTANCE_TYPE,
+        f"{NICS_REACHED}: {limits.instance_type.name} takes {limit}, and cloud `{wanted.cloud}` "
+        f"needs {needed}",
+        ways_to_nics(max(limit - len(ROLES), 0), larger)
+        + (_REMAKE if larger and observed.node else ""),
+    )
+
+
 def _nic_addresses(
     wanted: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
 ) -> Iterator[Shortage]:
@@ -72,7 +93,7 @@ def _nic_addresses(
         there = observed.nics.get(nic.role)
         needed = len(nic.addresses)
         if needed > limit and set(nic.addresses) - set(there.addresses if there else ()):
-            larger = _larger(limits, needed)
+            larger = _larger(limits, needed, max(limits.instance_type.max_nics, len(wanted.nics)))
             yield Shortage(
                 Code.NIC_ADDRESS_LIMIT,
                 f"{NIC_ADDRESSES_REACHED}: {limits.instance_type.name} takes {limit}, and the "
@@ -82,11 +103,9 @@ def _nic_addresses(
             )
 
 
-def _larger(limits: Limits, addresses: int) -> InstanceType | None:
-    """The smallest type of the family that takes so many addresses on a NIC."""
+def _larger(limits: Limits, addresses: int, nics: int) -> InstanceType | None:
+    """The smallest type of the family that takes so many NICs, and so many addresses on each."""
     fit = [
-        one
-        for one in limits.family
-        if one.addresses_per_nic >= addresses and one.max_nics >= limits.instance_type.max_nics
+        one for one in limits.family if one.addresses_per_nic >= addresses and one.max_nics >= nics
     ]
     return min(fit, key=lambda one: (one.memory_mib, one.name), default=None)

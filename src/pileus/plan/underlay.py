@@ -6,14 +6,23 @@ A plan made again after its steps were applied, all or some of them, is what is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from pileus.model.errors import Refused
-from pileus.model.underlay import ROLES, ElasticIp, ObservedUnderlay, WantedNic, WantedUnderlay
+from pileus.model.underlay import (
+    ElasticIp,
+    ObservedNic,
+    ObservedUnderlay,
+    Role,
+    WantedNic,
+    WantedUnderlay,
+)
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
     AssignAddresses,
     AssociateElasticIp,
     AttachInternetGateway,
+    AttachNic,
     Authorize,
     AwaitRunning,
     AwaitStopped,
@@ -32,6 +41,7 @@ from pileus.model.underlay_steps import (
     DeleteSubnet,
     DeleteVpc,
     DetachInternetGateway,
+    DetachNic,
     ImportKey,
     ReleaseElasticIp,
     Revoke,
@@ -63,10 +73,35 @@ def plan_underlay(wanted: WantedUnderlay, observed: ObservedUnderlay) -> tuple[S
     kept = _kept_elastic_ips(wanted, observed)
     # What is given back makes room for what is added, under the same limits.
     steps += [ReleaseElasticIp(one.public) for one in observed.elastic_ips if one not in kept]
+    steps += [*_unwanted(wanted, observed)]
     for nic in wanted.nics:
         steps += [*_addresses(nic, observed)]
     steps += [*_elastic_ips(wanted, kept), *_machine(wanted, observed)]
     return tuple(steps)
+
+
+def with_nics_there(wanted: WantedUnderlay, observed: ObservedUnderlay) -> WantedUnderlay:
+    """What is wanted, and the NICs that the machine has beside, as they are.
+
+    For as long as something in OpenStack may still be on them.
+    """
+    roles = {nic.role for nic in wanted.nics}
+    more = tuple(
+        WantedNic(role, observed.subnets[role], nic.addresses, observed.groups[role])
+        for role, nic in sorted(observed.nics.items(), key=_by_index)
+        if role not in roles and nic.index is not None
+    )
+    addresses = {address for nic in more for address in nic.addresses}
+    public = {one.wanted_for for one in observed.elastic_ips if one.wanted_for in addresses}
+    return replace(
+        wanted,
+        nics=(*wanted.nics, *more),
+        elastic_ips=wanted.elastic_ips | frozenset(filter(None, public)),
+    )
+
+
+def _by_index(item: tuple[Role, ObservedNic]) -> int:
+    return item[1].index or 0
 
 
 def plan_removal(observed: ObservedUnderlay) -> tuple[Step, ...]:
@@ -128,6 +163,7 @@ def _refuse_what_cannot_change(wanted: WantedUnderlay, observed: ObservedUnderla
                 f"the {nic.role} NIC has {there.addresses[0]}, and {nic.addresses[0]} is wanted",
                 hint=_REMAKE,
             )
+    _refuse_other_order(wanted, observed)
     if observed.node and observed.instance_type not in (None, wanted.instance_type):
         raise Refused(
             f"the machine is a {observed.instance_type}, and {wanted.instance_type} is wanted",
@@ -135,6 +171,45 @@ def _refuse_what_cannot_change(wanted: WantedUnderlay, observed: ObservedUnderla
         )
     if observed.node and observed.public_key and not _same_key(wanted, observed):
         raise Refused("the machine was made with another SSH key", hint=_REMAKE)
+
+
+def _refuse_other_order(wanted: WantedUnderlay, observed: ObservedUnderlay) -> None:
+    """A NIC keeps its place for as long as the machine has it."""
+    roles = [nic.role for nic in wanted.nics]
+    for role, there in observed.nics.items():
+        if there.index is None:
+            continue
+        if role in roles and roles.index(role) != there.index:
+            what = f"would be eth{roles.index(role)}"
+        elif role not in roles and there.index < len(roles):
+            what = f"is to make room for the {roles[there.index]} NIC"
+        else:
+            continue
+        raise Refused(
+            f"the {role} NIC is eth{there.index} of the machine, and {what}",
+            hint="in underlay.more_providers, add and take away at the end only; what is to be "
+            f"another takes two runs of `pileus up`; or {_REMAKE}",
+        )
+
+
+def _unwanted(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Step]:
+    """Take away what is of a role that nobody wants any more."""
+    roles = {nic.role for nic in wanted.nics}
+    for role in observed.roles:
+        if role not in roles:
+            there = observed.nics.get(role)
+            if there and there.index is not None:
+                yield DetachNic(role)
+            yield from _remove(role, observed)
+
+
+def _remove(role: Role, observed: ObservedUnderlay) -> Iterator[Step]:
+    if role in observed.nics:
+        yield DeleteNic(role)
+    if role in observed.groups:
+        yield DeleteGroup(role)
+    if role in observed.subnets:
+        yield DeleteSubnet(role)
 
 
 def _same_key(wanted: WantedUnderlay, observed: ObservedUnderlay) -> bool:
@@ -231,8 +306,14 @@ def _machine(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Ste
             wanted.image_name,
             wanted.root_gib,
             wanted.nested_virtualization,
+            tuple(nic.role for nic in wanted.nics),
         )
+        return
     yield from plan_start(observed)
+    for index, nic in enumerate(wanted.nics):
+        there = observed.nics.get(nic.role)
+        if there is None or there.index is None:
+            yield AttachNic(nic.role, index)
 
 
 def _removal(observed: ObservedUnderlay) -> Iterator[Step]:
@@ -241,10 +322,10 @@ def _removal(observed: ObservedUnderlay) -> Iterator[Step]:
     yield from _left_over(observed)
     for elastic in observed.elastic_ips:
         yield ReleaseElasticIp(elastic.public)
-    for role in ROLES:
+    for role in observed.roles:
         if role in observed.nics:
             yield DeleteNic(role)
-    for role in ROLES:
+    for role in observed.roles:
         if role in observed.groups:
             yield DeleteGroup(role)
         if role in observed.subnets:

@@ -8,14 +8,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pileus.model.publishing import Published
 from pileus.model.tenant import ANYWHERE
-from pileus.model.underlay import ALL_PORTS, Permission, WantedNic, WantedUnderlay
+from pileus.model.underlay import ALL_PORTS, Permission, Role, WantedNic, WantedUnderlay
 from pileus.spec import Spec
 
 API_PORTS = {
     22: "SSH",
-    80: "Horizon",
     5000: "Keystone",
-    6080: "server consoles",
     8774: "Nova",
     8778: "Placement",
     9292: "Glance",
@@ -52,41 +50,44 @@ def wanted_underlay(
     image_name: str,
     floating: Collection[IPv4Address] = (),
 ) -> WantedUnderlay:
-    """Two NICs: the router's registered address and the floating ones are on the provider NIC.
+    """A NIC for management, and one for each provider network with its floating addresses.
 
     Each registered address has an Elastic IP. Without `allow_from` the management NIC lets in the
     caller's own address alone. Published ports are open to everyone: that is what publishing means.
 
-    With floating addresses, everything is let in to the provider NIC: users make floating IPs and
+    With floating addresses, everything is let in to their provider NIC: users make floating IPs and
     open ports by plain OpenStack calls that the cloud below does not hear of, so there OpenStack's
     security groups are the filter of each server. Nothing of the machine itself listens on that
     NIC. Without any, it stays closed but for published ports.
     """
     under = spec.underlay
     sources = under.allow_from or (IPv4Network(caller.address),)
-    registered = (under.registered_address, *sorted(floating))
+    management = WantedNic(
+        "management",
+        under.management,
+        (under.management_address,),
+        frozenset(_management(sources)),
+    )
+    providers = (
+        _provider(
+            "provider", under.provider, under.registered_address, floating, _open_ports(published)
+        ),
+        *(
+            _provider(one.name, one.cidr, one.registered_address, floating)
+            for one in under.more_providers
+        ),
+    )
     return WantedUnderlay(
         cloud=spec.cloud,
         vpc=under.vpc,
-        nics=(
-            WantedNic(
-                "management",
-                under.management,
-                (under.management_address,),
-                frozenset(_management(sources)),
-            ),
-            WantedNic(
-                "provider",
-                under.provider,
-                registered,
-                EVERYTHING if floating else frozenset(_provider(published)),
-            ),
-        ),
+        nics=(management, *providers),
         instance_type=under.instance_type,
         root_gib=under.root_disk_gib,
         public_key=caller.public_key,
         image_name=image_name,
-        elastic_ips=frozenset({under.management_address, *registered}),
+        elastic_ips=frozenset(
+            address for nic in (management, *providers) for address in nic.addresses
+        ),
         nested_virtualization=spec.openstack.hypervisor != "qemu",
     )
 
@@ -98,7 +99,18 @@ def _management(sources: Iterable[IPv4Network]) -> Iterable[Permission]:
         yield Permission("icmp", None, source)
 
 
-def _provider(published: Iterable[Published]) -> Iterable[Permission]:
+def _provider(
+    role: Role,
+    subnet: IPv4Network,
+    own: IPv4Address,
+    floating: Iterable[IPv4Address],
+    ports: Iterable[Permission] = (),
+) -> WantedNic:
+    more = sorted(address for address in floating if address in subnet)
+    return WantedNic(role, subnet, (own, *more), EVERYTHING if more else frozenset(ports))
+
+
+def _open_ports(published: Iterable[Published]) -> Iterable[Permission]:
     for item in published:
         port = item.registered.port
         yield Permission(item.protocol, (port, port), ANYWHERE)

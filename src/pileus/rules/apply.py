@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from pileus.model.errors import CommandFailed, Fault
-from pileus.rules.nft import InKernel, difference, grown
+from pileus.rules.nft import InKernel, difference, grown, settled
 from pileus.rules.readback import parse
 from pileus.rules.ruleset import Table
 from pileus.system import process
@@ -96,6 +96,21 @@ def _change(table: Table, namespace: str | None) -> Applied:
             retryable=True,
         )
     return Applied(changed, have)
+
+
+def change(
+    tables: Sequence[tuple[Table, InKernel]], *, namespace: str | None = None
+) -> tuple[InKernel, ...]:
+    """Make tables equal to what is wanted, all in one transaction, where what they are is known.
+
+    Nothing is read, neither before nor after: the kernel does all of it or nothing. Returns what
+    is known then, in the same order. Raises CommandFailed where the kernel refuses, as it does
+    when what was known proves wrong; `apply` puts that right.
+    """
+    commands = [line for table, known in tables for line in difference(table, known)]
+    if commands:
+        _load(commands, namespace)
+    return tuple(settled(table, known) for table, known in tables)
 
 
 def read(family: str, name: str, *, namespace: str | None = None) -> InKernel | None:

@@ -5,6 +5,7 @@
 A packet is a mapping of fields to values; a match on a field that it lacks ends the rule, negated
 or not, as in the kernel. `pileus.rules.frames` makes packets of bytes, and bytes of outcomes.
 Elements that rules add have no age here: whoever wants one to time out takes it out of `learned`.
+No rate is ever exceeded: one packet alone is followed.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from typing import Any
 from pileus.model import verdict as verdicts
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
-from pileus.rules.nft import atom_text
+from pileus.rules.nft import atom_text, texts
 from pileus.rules.ruleset import (
     Accept,
     AnswerArp,
     Chain,
     Count,
+    CountEach,
     Dispatch,
     Drop,
+    Exceeds,
     Field,
     Goto,
     Jump,
     Key,
     Learn,
+    Log,
     Lookup,
     Match,
     NamedMap,
@@ -155,6 +159,12 @@ class _Walk:
     def count(self, count: Count) -> None:
         self.counted.append(count.counter)
 
+    def count_each(self, count: CountEach) -> None:
+        self.counted.append(count.name(self._key(count.key)))
+
+    def exceed(self, _: Exceeds) -> None:
+        raise _RuleEnds
+
     def dispatch(self, dispatch: Dispatch) -> Any:
         return self._maps[dispatch.map].elements.get(self._value(dispatch.field))
 
@@ -202,6 +212,8 @@ class _Walk:
     def _value(self, field_: Field, wanted: Any = None) -> Any:
         if field_ is Field.ETHER_GROUP:
             return _GROUP if self._value(Field.ETHER_DESTINATION).packed[0] & 1 else _NO_GROUP
+        if field_ is Field.MARK:
+            return self._packet.get(field_, 0)
         if field_ not in self._packet:
             raise _RuleEnds
         found = self._packet[field_]
@@ -215,7 +227,7 @@ class _Walk:
         text = self._key(key)
         if named.dynamic:
             return text in self.learned.sets.get(named.name, frozenset())
-        return _is(text, named.elements)
+        return text in texts(named.elements) or (named.interval and _is(text, named.elements))
 
     def _look_up(self, lookup: Lookup) -> Any:
         named: NamedMap = self._maps[lookup.map]
@@ -259,6 +271,9 @@ def _end(statement: Statement) -> str:
 _STEPS: Mapping[type, Callable[[_Walk, Any], Any]] = {
     Match: _Walk.match,
     Count: _Walk.count,
+    CountEach: _Walk.count_each,
+    Exceeds: _Walk.exceed,
+    Log: lambda *_: None,
     Accept: lambda _, statement: _end(statement),
     Drop: lambda _, statement: _end(statement),
     Return: lambda _, statement: statement,

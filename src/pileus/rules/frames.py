@@ -129,8 +129,15 @@ def _bytes(value: Any, length: int) -> bytes:
 
 
 def send(
-    table: Table, base: str, frame: bytes, learned: Learned | None = None
+    table: Table,
+    base: str,
+    frame: bytes,
+    learned: Learned | None = None,
+    beside: Packet | None = None,
 ) -> tuple[Outcome, bytes]:
-    """Follow a frame through a table: what became of it, and its bytes afterwards."""
-    outcome = follow(table, base, parse(frame), learned)
+    """Follow a frame through a table: what became of it, and its bytes afterwards.
+
+    `beside` is what goes with the frame and is not in it: the device that it came by.
+    """
+    outcome = follow(table, base, {**parse(frame), **(beside or {})}, learned)
     return outcome, patch(frame, outcome.rewritten)

@@ -17,15 +17,18 @@ from pileus.rules.ruleset import (
     Atom,
     Chain,
     Count,
+    CountEach,
     Dispatch,
     Drop,
     Dynamic,
+    Exceeds,
     Field,
     Goto,
     Hook,
     Jump,
     Key,
     Learn,
+    Log,
     Lookup,
     Match,
     NamedMap,
@@ -50,8 +53,9 @@ class InKernel:
     """A table as the kernel has it, reduced to what can be compared.
 
     Chains map to the comments of their rules, sets to their elements, maps to key → value, all in
-    the text form of `atom_text`; `hooks` has the base chains; `counters` holds packets. What rules
-    have learned is among the elements. `declared` is how sets and maps were declared.
+    the text form of `atom_text`; `hooks` has the base chains; `counters` holds packets, and
+    `counted` those of dynamic sets, set by set and key by key. What rules have learned is among the
+    elements. `declared` is how sets and maps were declared.
     """
 
     hooks: Mapping[str, Hook | None] = field(default_factory=dict)
@@ -60,6 +64,7 @@ class InKernel:
     maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     declared: Mapping[str, Declared] = field(default_factory=dict)
+    counted: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,44 @@ def difference(wanted: Table, current: InKernel | None) -> list[str]:
         kept = _same_hook(chain.hook, have.hooks.get(chain.name))
         lines += _rules(name, chain, have.chains.get(chain.name) if kept else None)
     return lines + _removals(name, wanted, have)
+
+
+def settled(wanted: Table, had: InKernel | None) -> InKernel:
+    """What the kernel has once the difference is made: what is wanted, and what rules learned.
+
+    Of sets and maps that rules fill it tells what `had` does; counters are not in it.
+    """
+    have = had if had and not _declared_otherwise(wanted, had) else InKernel()
+    return InKernel(
+        {chain.name: chain.hook for chain in wanted.chains},
+        {chain.name: tuple(map(comment, chain.rules)) for chain in wanted.chains},
+        {
+            named.name: _kept(wanted, named.dynamic, have.sets.get(named.name, frozenset()))
+            if named.dynamic
+            else texts(named.elements)
+            for named in wanted.sets
+        },
+        {
+            named.name: _kept_pairs(wanted, named.dynamic, have.maps.get(named.name, {}))
+            if named.dynamic
+            else map_text(named)
+            for named in wanted.maps
+        },
+        dict.fromkeys(wanted.counters, 0),
+        {
+            **{named.name: declared(named) for named in wanted.sets},
+            **{named.name: declared(named) for named in wanted.maps},
+        },
+    )
+
+
+def _kept(table: Table, dynamic: Dynamic, have: frozenset[str]) -> frozenset[str]:
+    return have - frozenset(_forgotten(table, dynamic, have))
+
+
+def _kept_pairs(table: Table, dynamic: Dynamic, have: Mapping[str, str]) -> Mapping[str, str]:
+    kept = _kept(table, dynamic, frozenset(have))
+    return {key: value for key, value in have.items() if key in kept}
 
 
 def _chains(name: str, wanted: Table, have: InKernel) -> Iterator[str]:
@@ -183,30 +226,38 @@ def declaration(named: NamedSet | NamedMap) -> str:
 
 def _set_elements(table: Table, named: NamedSet, have: frozenset[str]) -> Iterator[str]:
     where = f"{table.family} {table.name} {named.name}"
+    quoted = _quoting(named.kind)
     if named.dynamic:
-        yield from _elements(where, _forgotten(table, named.dynamic, have), [])
+        yield from _elements(where, map(quoted, _forgotten(table, named.dynamic, have)), [])
         return
-    want = _texts(named.elements)
-    yield from _elements(where, sorted(have - want), sorted(want - have))
+    want = texts(named.elements)
+    stale, fresh = sorted(have - want), sorted(want - have)
+    yield from _elements(where, map(quoted, stale), map(quoted, fresh))
 
 
 def _map_elements(table: Table, named: NamedMap, have: Mapping[str, str]) -> Iterator[str]:
     where = f"{table.family} {table.name} {named.name}"
+    quoted = _quoting(named.key_kind)
     if named.dynamic:
-        yield from _elements(where, _forgotten(table, named.dynamic, have), [])
+        yield from _elements(where, map(quoted, _forgotten(table, named.dynamic, have)), [])
         return
     want = map_text(named)
-    quote = named.key_kind == "ifname"
     stale = [key for key in sorted(have) if want.get(key) != have[key]]
-    fresh = [
-        f"{_quoted(key, quote)} : {want[key]}" for key in sorted(want) if have.get(key) != want[key]
-    ]
-    yield from _elements(where, [_quoted(key, quote) for key in stale], fresh)
+    fresh = [f"{quoted(key)} : {want[key]}" for key in sorted(want) if have.get(key) != want[key]]
+    yield from _elements(where, map(quoted, stale), fresh)
+
+
+def _quoting(kind: str) -> Callable[[str], str]:
+    """How elements of a kind are written: the names of devices in quotes."""
+    if "ifname" not in kind:
+        return str
+    parts = [part == "ifname" for part in kind.split(" . ")]
+    return lambda key: " . ".join(map(_quoted, key.split(" . "), parts))
 
 
 @lru_cache(maxsize=64)
-def _texts(elements: frozenset[Atom]) -> frozenset[str]:
-    """Kept, because a change is worked out several times, and there may be a thousand."""
+def texts(elements: frozenset[Atom]) -> frozenset[str]:
+    """Elements as text. Kept: a change is worked out several times, and there may be thousands."""
     return frozenset(map(atom_text, elements))
 
 
@@ -215,15 +266,14 @@ def _forgotten(table: Table, dynamic: Dynamic, have: Collection[str]) -> list[st
     if dynamic.within is None or not have:
         return []
     (named,) = (one for one in table.sets if one.name == dynamic.within)
-    kept = _texts(named.elements)
+    kept = texts(named.elements)
     return sorted(key for key in have if key.partition(" . ")[0] not in kept)
 
 
-def _elements(where: str, stale: list[str], fresh: list[str]) -> Iterator[str]:
-    if stale:
-        yield f"delete element {where} {{ {', '.join(stale)} }}"
-    if fresh:
-        yield f"add element {where} {{ {', '.join(fresh)} }}"
+def _elements(where: str, stale: Iterable[str], fresh: Iterable[str]) -> Iterator[str]:
+    for verb, elements in (("delete", ", ".join(stale)), ("add", ", ".join(fresh))):
+        if elements:
+            yield f"{verb} element {where} {{ {elements} }}"
 
 
 def grown(commands: Iterable[str]) -> frozenset[str]:
@@ -247,6 +297,7 @@ def _jump(verdict: Jump | Goto) -> str:
     return f"{type(verdict).__name__.lower()} {verdict.chain}"
 
 
+@lru_cache(maxsize=8192)
 def comment(rule: Rule) -> str:
     """What identifies a rule in the kernel: its name and a digest of its text."""
     return f"{rule.name} {digest(rule_text(rule))}"
@@ -287,7 +338,18 @@ def _learn(learn: Learn) -> str:
 
 
 def _lookup(lookup: Lookup) -> str:
-    return f"{lookup.field} map @{lookup.map}"
+    return f"{key_text(lookup.field)} map @{lookup.map}"
+
+
+def _exceeds(over: Exceeds) -> str:
+    """A burst of as many packets as the rate has: one second's worth."""
+    limit = f"limit rate over {over.rate}/second burst {over.rate} packets"
+    return f"update @{over.set} {{ {over.key} {limit} }}"
+
+
+def _log(log: Log) -> str:
+    limit = f"limit rate {log.rate}/second burst {log.rate} packets"
+    return f'{limit} log prefix "{log.text}" group {log.group} snaplen {log.length}'
 
 
 def _answer_arp(owners: str) -> str:
@@ -309,6 +371,9 @@ def _answer_arp(owners: str) -> str:
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
     Match: _match,
     Count: lambda count: f'counter name "{count.counter}"',
+    CountEach: lambda count: f"update @{count.set} {{ {count.key} counter }}",
+    Exceeds: _exceeds,
+    Log: _log,
     Accept: lambda _: "accept",
     Drop: lambda _: "drop",
     Return: lambda _: "return",
@@ -345,6 +410,8 @@ def _quoted(text: str, quote: bool) -> str:
 
 def atom_text(atom: Atom) -> str:
     """An atom as nft prints it: a network of one address without its prefix length."""
+    if isinstance(atom, tuple):
+        return " . ".join(map(atom_text, atom))
     if isinstance(atom, IPv4Network) and atom.prefixlen == atom.max_prefixlen:
         return str(atom.network_address)
     return str(atom)

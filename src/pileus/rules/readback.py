@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pileus.model.errors import Fault
@@ -31,6 +31,7 @@ def parse(document: str) -> InKernel:
     maps: dict[str, dict[str, str]] = {}
     counters: dict[str, int] = {}
     declared: dict[str, Declared] = {}
+    counted: dict[str, Mapping[str, int]] = {}
     for entry in objects:
         ((kind, body),) = entry.items()
         if kind == "chain":
@@ -40,6 +41,7 @@ def parse(document: str) -> InKernel:
             comments.setdefault(body["chain"], []).append(body.get("comment", ""))
         elif kind == "set":
             sets[body["name"]] = frozenset(_text(item) for item in body.get("elem", []))
+            counted[body["name"]] = dict(_counts(body.get("elem", [])))
         elif kind == "map":
             maps[body["name"]] = {_text(k): _text(v) for k, v in body.get("elem", [])}
         elif kind == "counter":
@@ -47,7 +49,15 @@ def parse(document: str) -> InKernel:
         if kind in ("set", "map"):
             declared[body["name"]] = _declared(body)
     chains = {name: tuple(items) for name, items in comments.items()}
-    return InKernel(hooks, chains, sets, maps, counters, declared)
+    return InKernel(hooks, chains, sets, maps, counters, declared, counted)
+
+
+def _counts(elements: Iterable[Any]) -> Iterator[tuple[str, int]]:
+    """Packets of those elements that have a counter."""
+    for item in elements:
+        inner = item.get("elem", {}) if isinstance(item, dict) else {}
+        if "counter" in inner:
+            yield _text(inner["val"]), inner["counter"]["packets"]
 
 
 def _declared(body: dict[str, Any]) -> Declared:

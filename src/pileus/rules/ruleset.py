@@ -46,9 +46,13 @@ class Field(str, Enum):
     TCP_DESTINATION = "tcp dport"
     UDP_DESTINATION = "udp dport"
     UDP_SOURCE = "udp sport"
+    ICMP_TYPE = "icmp type"
+    ICMP_CODE = "icmp code"
     IN_INTERFACE = "iifname"
     OUT_INTERFACE = "oifname"
     PACKET_TYPE = "meta pkttype"
+    MARK = "meta mark"
+    """A number that goes with the packet as long as it stays in its namespace; 0 at first."""
     CT_STATE = "ct state"
     CT_STATUS = "ct status"
     CT_DIRECTION = "ct direction"
@@ -75,7 +79,9 @@ class Range:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-Atom = Union[int, str, Mac, IPv4Address, IPv4Network, Range]
+Single = Union[int, str, Mac, IPv4Address, IPv4Network, Range]
+Atom = Union[Single, tuple[Single, ...]]
+"""An element; a tuple where several fields are looked up side by side."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,46 @@ class Count:
     """Add the packet to a named counter; its number survives changes of the rules."""
 
     counter: str
+
+
+@dataclass(frozen=True)
+class CountEach:
+    """Count the packet for its key, in a dynamic set that has a counter with each element.
+
+    The counter is there from a key's first packet on, and needs no change of the rules.
+    """
+
+    set: str
+    key: Field
+
+    def name(self, key: str) -> str:
+        """What the counter of one key is called."""
+        return f"{key}.{self.set}"
+
+
+@dataclass(frozen=True)
+class Exceeds:
+    """The packet goes on in this rule only if its key has more than `rate` packets a second.
+
+    `set` is a dynamic one, which keeps account of each key; as many again may come at once.
+    """
+
+    set: str
+    key: Field
+    rate: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """Hand the packet's first `length` bytes to who listens to a group, with a text.
+
+    Not more than `rate` packets a second: beyond, the rule ends here.
+    """
+
+    text: str
+    group: int
+    rate: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -138,7 +184,7 @@ class Dispatch:
 class Lookup:
     """The value that a map holds for a field; without one, the rule ends here."""
 
-    field: Field
+    field: Key
     map: str
 
 
@@ -199,7 +245,8 @@ class Learn:
 
 Verdict = Union[Accept, Drop, Return, Jump, Goto]
 Translate = Union[TranslateDestination, TranslateSource]
-Statement = Union[Match, Count, Verdict, Dispatch, Rewrite, Translate, AnswerArp, Remember, Learn]
+Tally = Union[Count, CountEach, Exceeds, Log]
+Statement = Union[Match, Tally, Verdict, Dispatch, Rewrite, Translate, AnswerArp, Remember, Learn]
 
 
 @dataclass(frozen=True)

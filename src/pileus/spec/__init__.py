@@ -5,6 +5,7 @@ from pileus.spec.loading import load, loads
 from pileus.spec.schema import (
     ROUTER,
     OpenStack,
+    Provider,
     Server,
     Spec,
     TenantNetwork,
@@ -14,6 +15,7 @@ from pileus.spec.schema import (
 __all__ = [
     "ROUTER",
     "OpenStack",
+    "Provider",
     "Server",
     "Spec",
     "TenantNetwork",

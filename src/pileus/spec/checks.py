@@ -9,11 +9,12 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
 from pileus.model.addresses import LINK_LOCAL, reserved_addresses
+from pileus.model.underlay import ROLES
 from pileus.spec.schema import MIN_ROOT_GIB, UNSET, Server, Spec, TenantNetwork
 from pileus.spec.source import Path
 
 RELEASES = ("2025.1",)
-_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 """What a host name may be [RFC 1123], shorter, in lower case, and beginning with a letter."""
 RESERVED_NAMES = {"controller": "`pileus ssh controller` is the machine itself"}
 ANYWHERE = IPv4Network("0.0.0.0/0")
@@ -21,6 +22,10 @@ SMALLEST_SUBNET = 28
 """Of a VPC and of its subnets; the largest is /16. [AWS VPC user guide, VPC and subnet sizing]"""
 LARGEST_SUBNET = 16
 SMALLEST_TENANT_NETWORK = 29
+
+
+_Named = tuple[str, Path, IPv4Network]
+"""A network: what it is, where it stands, its addresses."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,14 @@ def _uplink(spec: Spec) -> Iterator[Finding]:
                 "address of the provider NIC, and drops what leaves from any other",
                 "set `uplink: mac-nat`, or write `floating_ips: 0` and publish ports instead",
             )
+        if spec.underlay.more_providers:
+            yield Finding(
+                ("underlay", "more_providers"),
+                "`more_providers` cannot work with `uplink: mac-clone`: the one router has its "
+                "gateway on the first provider network, and no other may use a NIC's address",
+                "set `uplink: mac-nat`, or remove `more_providers`",
+                about=(("uplink",),),
+            )
         return
     if "allocation_pool" in spec.underlay.model_fields_set:
         yield Finding(
@@ -101,15 +114,41 @@ def _uplink(spec: Spec) -> Iterator[Finding]:
             about=(("uplink",),),
         )
     subnet = spec.underlay.provider
-    room = subnet.num_addresses - len(reserved_addresses(subnet)) - 1
-    if spec.floating_ips > room and subnet.prefixlen <= SMALLEST_SUBNET:
-        yield Finding(
+    yield from _room(
+        Finding(
             ("floating_ips",),
             f"{spec.floating_ips} floating IPs do not fit into the provider subnet {subnet}, which "
-            f"has room for {room} beside the router's address",
-            f"at most {room}, or choose a larger provider subnet",
+            f"has room for {_spare(subnet)} beside the router's address",
+            f"at most {_spare(subnet)}, or choose a larger provider subnet",
             about=(("uplink",), provider, registered),
+        ),
+        spec.floating_ips,
+        subnet,
+    )
+    for position, one in enumerate(spec.underlay.more_providers):
+        entry = ("underlay", "more_providers", position)
+        yield from _room(
+            Finding(
+                (*entry, "floating_ips"),
+                f"{one.floating_ips} floating IPs do not fit into {one.cidr}, which has room for "
+                f"{_spare(one.cidr)} beside the NIC's first address",
+                f"at most {_spare(one.cidr)}, or choose a larger subnet",
+                about=((*entry, "cidr"),),
+            ),
+            one.floating_ips,
+            one.cidr,
         )
+
+
+def _room(finding: Finding, floating_ips: int, subnet: IPv4Network) -> Iterator[Finding]:
+    """The finding, where so many addresses do not fit into a subnet of a size that AWS allows."""
+    if floating_ips > _spare(subnet) and subnet.prefixlen <= SMALLEST_SUBNET:
+        yield finding
+
+
+def _spare(subnet: IPv4Network) -> int:
+    """Addresses that there are beside a NIC's first one."""
+    return subnet.num_addresses - len(reserved_addresses(subnet)) - 1
 
 
 def _sizes(spec: Spec) -> Iterator[Finding]:
@@ -119,11 +158,10 @@ def _sizes(spec: Spec) -> Iterator[Finding]:
             f"a disk of {spec.underlay.root_disk_gib} GiB is too small for OpenStack",
             f"at least {MIN_ROOT_GIB}",
         )
-    for key in ("vpc", "management", "provider"):
-        network: IPv4Network = getattr(spec.underlay, key)
+    for _, path, network in [_vpc(spec), *_of_vpc(spec)]:
         if not LARGEST_SUBNET <= network.prefixlen <= SMALLEST_SUBNET:
             yield Finding(
-                ("underlay", key),
+                path,
                 f"{network} has a size that AWS does not allow",
                 f"/{LARGEST_SUBNET} at most, /{SMALLEST_SUBNET} at least",
             )
@@ -136,26 +174,42 @@ def _sizes(spec: Spec) -> Iterator[Finding]:
             )
 
 
+def _vpc(spec: Spec) -> _Named:
+    return "the VPC", ("underlay", "vpc"), spec.underlay.vpc
+
+
+def _of_vpc(spec: Spec) -> list[_Named]:
+    """The subnets of the VPC."""
+    under = spec.underlay
+    return [
+        ("the management subnet", ("underlay", "management"), under.management),
+        ("the provider subnet", ("underlay", "provider"), under.provider),
+        *(
+            (
+                f"the {one.name} subnet",
+                ("underlay", "more_providers", position, "cidr"),
+                one.cidr,
+            )
+            for position, one in enumerate(under.more_providers)
+        ),
+    ]
+
+
 def _subnets(spec: Spec) -> Iterator[Finding]:
-    vpc = spec.underlay.vpc
-    for key in ("management", "provider"):
-        subnet: IPv4Network = getattr(spec.underlay, key)
+    vpc, named = spec.underlay.vpc, _of_vpc(spec)
+    for what, path, subnet in named:
         if not subnet.subnet_of(vpc):
             yield Finding(
-                ("underlay", key),
-                f"the {key} subnet {subnet} lies outside the VPC {vpc}",
+                path,
+                f"{what} {subnet} lies outside the VPC {vpc}",
                 "choose a subnet of the VPC, or a VPC that holds it",
                 about=(("underlay", "vpc"),),
             )
-    named: list[tuple[str, Path, IPv4Network]] = [
-        ("the management subnet", ("underlay", "management"), spec.underlay.management),
-        ("the provider subnet", ("underlay", "provider"), spec.underlay.provider),
-    ]
-    tenants: list[tuple[str, Path, IPv4Network]] = [
+    tenants: list[_Named] = [
         (f"network `{tenant.name}`", ("networks", position, "cidr"), tenant.cidr)
         for position, tenant in enumerate(spec.networks)
     ]
-    whole_vpc: tuple[str, Path, IPv4Network] = ("the VPC", ("underlay", "vpc"), vpc)
+    whole_vpc = _vpc(spec)
     pairs = [*combinations(named, 2), *combinations(tenants, 2)]
     for (one, path_one, first), (other, path_other, second) in [
         *pairs,
@@ -235,9 +289,13 @@ def _names(spec: Spec) -> Iterator[Finding]:
         (("cloud",), spec.cloud),
         *((("networks", i, "name"), network.name) for i, network in enumerate(spec.networks)),
         *((("servers", i, "name"), server.name) for i, server in enumerate(spec.servers)),
+        *(
+            (("underlay", "more_providers", i, "name"), one.name)
+            for i, one in enumerate(spec.underlay.more_providers)
+        ),
     ]
     for path, name in named:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             yield Finding(
                 path,
                 f"`{name}` cannot be a name",
@@ -245,6 +303,7 @@ def _names(spec: Spec) -> Iterator[Finding]:
             )
     yield from _repeated("networks", "network", [network.name for network in spec.networks])
     yield from _repeated("servers", "server", [server.name for server in spec.servers])
+    yield from _provider_names(spec)
     for position, server in enumerate(spec.servers):
         if server.name in RESERVED_NAMES:
             yield Finding(
@@ -252,6 +311,22 @@ def _names(spec: Spec) -> Iterator[Finding]:
                 f"a server cannot be called `{server.name}`: {RESERVED_NAMES[server.name]}",
                 "choose another name",
             )
+
+
+def _provider_names(spec: Spec) -> Iterator[Finding]:
+    """They are names of roles in the cloud below, and of networks in OpenStack."""
+    taken: dict[str, Path] = {role: ("underlay", role) for role in ROLES}
+    taken |= {one.name: ("networks", i, "name") for i, one in enumerate(spec.networks)}
+    for position, one in enumerate(spec.underlay.more_providers):
+        path: Path = ("underlay", "more_providers", position, "name")
+        if one.name in taken:
+            yield Finding(
+                path,
+                f"there is a network called `{one.name}` already",
+                "give each its own name",
+                about=(taken[one.name],),
+            )
+        taken.setdefault(one.name, path)
 
 
 def _repeated(key: str, what: str, names: Iterable[str]) -> Iterator[Finding]:

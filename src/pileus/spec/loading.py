@@ -26,6 +26,7 @@ _FIRST_SERVER = 5
 """Position in its network of the first server that names no address, as in the guide."""
 _SECTIONS: dict[str, type[BaseModel]] = {
     "underlay": schema.Underlay,
+    "more_providers": schema.Provider,
     "openstack": schema.OpenStack,
     "networks": schema.TenantNetwork,
     "servers": schema.Server,
@@ -159,8 +160,8 @@ def _related(one: Path, other: Path) -> bool:
 
 def _known(path: Path) -> list[str]:
     """Keys that the section at a path may have."""
-    section = _SECTIONS[str(path[0])] if path else Spec
-    return list(section.model_fields)
+    section = next((part for part in reversed(path) if isinstance(part, str)), None)
+    return list((_SECTIONS[section] if section else Spec).model_fields)
 
 
 def _nearest(path: Path) -> str | None:

@@ -103,15 +103,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-def _node_address(data: dict[str, Any]) -> IPv4Address:
+def _first_registered(subnet: IPv4Network) -> IPv4Address:
     """The guide's .101, or in a subnet smaller than /25 the first address a NIC may have."""
-    subnet: IPv4Network = data["management"]
     return subnet.network_address + (101 if subnet.prefixlen <= 25 else RESERVED_AT_START)
+
+
+def _node_address(data: dict[str, Any]) -> IPv4Address:
+    return _first_registered(data["management"])
 
 
 def _registered_address(data: dict[str, Any]) -> IPv4Address:
-    subnet: IPv4Network = data["provider"]
-    return subnet.network_address + (101 if subnet.prefixlen <= 25 else RESERVED_AT_START)
+    return _first_registered(data["provider"])
 
 
 def _allocation_pool(data: dict[str, Any]) -> tuple[IPv4Address, IPv4Address]:
@@ -120,6 +122,27 @@ def _allocation_pool(data: dict[str, Any]) -> tuple[IPv4Address, IPv4Address]:
     if subnet.prefixlen <= 24:
         return subnet.network_address + 100, subnet.network_address + 250
     return subnet.network_address + RESERVED_AT_START, subnet.broadcast_address - 1
+
+
+class Provider(_Section):
+    """A provider network more, with a NIC of the machine of its own. Only with `mac-nat`."""
+
+    name: str = Field(
+        description="Name of the NIC's role in the cloud below, and of the external network in "
+        "OpenStack: `openstack floating ip create NAME`."
+    )
+    cidr: Network = Field(description="Its subnet of the VPC. Its .101 is registered on the NIC.")
+    floating_ips: int = Field(
+        default=0,
+        ge=0,
+        description="Number of addresses registered beside that one. Each has an Elastic IP, the "
+        "first one too. Neutron gives out exactly these, to routers' gateways and as floating IPs.",
+    )
+
+    @property
+    def registered_address(self) -> IPv4Address:
+        """Primary of the NIC."""
+        return _first_registered(self.cidr)
 
 
 class Underlay(_Section):
@@ -162,6 +185,11 @@ class Underlay(_Section):
         description="With `mac-clone` only: first and last address that Neutron may give out on "
         "the provider network, as `FIRST-LAST`; it covers the registered address. Default: .100 "
         "to .250. With `mac-nat` Neutron gives out exactly the registered addresses.",
+    )
+    more_providers: tuple[Provider, ...] = Field(
+        default=(),
+        description="Provider networks beside `provider`, in the order of their NICs: eth2, eth3, "
+        "and so on. In a cloud that runs, entries are added and taken away at the end of the list.",
     )
     instance_type: Annotated[
         str, _matching(_INSTANCE_TYPE, "an instance type", "write it as m5.xlarge")

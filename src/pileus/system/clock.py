@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import TypeVar
 
 from pileus.model.errors import Fault
@@ -35,6 +36,12 @@ def poll(
 def seconds() -> float:
     """A clock for durations: it only goes forward."""
     return time.monotonic()
+
+
+def utc() -> str:
+    """The time of day in ISO 8601, with milliseconds."""
+    now = datetime.now(timezone.utc)  # noqa: UP017 - the agent has Python 3.9
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def sleep(duration: float) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from pileus.model.errors import CommandFailed
 from pileus.system import process
 
+_ADDRESS = re.compile(r"\b(?:src|dst)=([0-9.]+)")
 _ENDS = ("--orig-src", "--orig-dst", "--reply-src", "--reply-dst")
 
 
@@ -16,7 +18,12 @@ def forget(namespace: str, addresses: Iterable[IPv4Address]) -> None:
 
     Raises CommandFailed when the kernel refuses.
     """
-    for address in sorted(addresses):
+    wanted = set(addresses)
+    if not wanted:
+        return
+    listed = ["conntrack", "--dump", "--family", "ipv4"]
+    flows = process.run(["ip", "netns", "exec", namespace, *listed]).stdout
+    for address in sorted(wanted & set(map(IPv4Address, _ADDRESS.findall(flows)))):
         for end in _ENDS:
             command = ["conntrack", "--delete", "--family", "ipv4", end, str(address)]
             done = process.run(["ip", "netns", "exec", namespace, *command], check=False)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,36 @@ def write(path: Path, text: str, *, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
+    """Like `write`, for a file that need not survive the host's own crash."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    new = path.with_name(f".{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+    os.replace(new, path)
+
+
+def secret(path: Path, length: int = 32) -> bytes:
+    """Random bytes that are the same for whoever asks again; made the first time."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        write_bytes(path, secrets.token_bytes(length))
+        return path.read_bytes()
+
+
+def tail(path: Path, size: int) -> bytes:
+    """The last `size` bytes of a file; none where there is no such file."""
+    try:
+        with path.open("rb") as opened:
+            end = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, end - size))
+            return opened.read(size)
+    except FileNotFoundError:
+        return b""
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:

@@ -7,21 +7,23 @@ themselves are made and removed one by one, because each belongs to two namespac
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyroute2 import netns as kernel
-
 from pileus.model.addresses import Mac
 from pileus.model.errors import CommandFailed
 from pileus.system import process
+from pileus.system.devices import set_up
 from pileus.system.process import ProcessId
 
 DIRECTORY = Path("/run/netns")
+_DOOMED = 4242
+"""The device group of those that are about to be deleted."""
 T = TypeVar("T")
 
 
@@ -56,13 +58,14 @@ class RoutingRule:
 
     priority: int
     table: int
-    in_interface: str | None = None
+    mark: int | None = None
+    """Of the packets that it is for; None for all."""
     suppress_default: bool = False
 
     def text(self) -> str:
-        where = f" iif {self.in_interface}" if self.in_interface else ""
+        marked = "" if self.mark is None else f" fwmark {self.mark:#x}"
         suppress = " suppress_prefixlength 0" if self.suppress_default else ""
-        return f"priority {self.priority}{where} table {self.table}{suppress}"
+        return f"priority {self.priority}{marked} table {self.table}{suppress}"
 
 
 @dataclass(frozen=True)
@@ -86,24 +89,36 @@ def existing(prefix: str) -> list[str]:
     return sorted(path.name for path in DIRECTORY.iterdir() if path.name.startswith(prefix))
 
 
-def ensure(name: str) -> None:
-    """Make a namespace with its loopback up; does nothing when it is there."""
-    if not (DIRECTORY / name).exists():
-        process.run(["ip", "netns", "add", name])
-        process.run(["ip", "-n", name, "link", "set", "lo", "up"])
+def ensure(*names: str) -> None:
+    """Make namespaces with their loopback up; does nothing for those that are there."""
+    missing = [name for name in dict.fromkeys(names) if not (DIRECTORY / name).exists()]
+    batch(None, [f"netns add {name}" for name in missing])
+    for name in missing:
+        run_inside(name, lambda: set_up("lo"))
 
 
-def remove(name: str) -> None:
-    """Remove a namespace; does nothing when it is gone."""
-    if (DIRECTORY / name).exists():
-        process.run(["ip", "netns", "delete", name])
+def remove(*names: str) -> None:
+    """Remove namespaces; does nothing for those that are gone."""
+    there = [name for name in names if (DIRECTORY / name).exists()]
+    batch(None, [f"netns delete {name}" for name in there])
 
 
-def processes(name: str) -> list[ProcessId]:
-    """What runs in a namespace; programs that merely have a socket there are not in it."""
-    listed = process.run(["ip", "netns", "pids", name]).stdout.split()
-    found = (process.identify(int(pid)) for pid in listed)
+def processes(*names: str) -> list[ProcessId]:
+    """What runs in namespaces; programs that merely have a socket there are not in it."""
+    wanted = {_identity(DIRECTORY / name) for name in names} - {None}
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    inside = [pid for pid in pids if _identity(Path(f"/proc/{pid}/ns/net")) in wanted]
+    found = (process.identify(pid) for pid in inside)
     return [one for one in found if one is not None]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which namespace a file stands for; None where it is gone. [namespaces(7)]"""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def run_inside(name: str, action: Callable[[], T]) -> T:
@@ -111,6 +126,8 @@ def run_inside(name: str, action: Callable[[], T]) -> T:
 
     Sockets made there stay in the namespace. Errors of the action are raised here.
     """
+    from pyroute2 import netns as kernel  # here, as it takes a third of a second
+
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -134,6 +151,27 @@ def links(namespace: str | None) -> dict[str, dict[str, Any]]:
     return {entry["ifname"]: entry for entry in _json(namespace, "link", "show")}
 
 
+def devices(namespace: str) -> list[str]:
+    """Names of a namespace's devices; quicker than `links`."""
+    return run_inside(namespace, lambda: [name for _, name in socket.if_nameindex()])
+
+
+def delete_links(namespace: str, names: Collection[str]) -> None:
+    """Delete devices all at once: one by one, each waits until nobody uses it any more.
+
+    One that goes by itself meanwhile, as a veth does with its other end's namespace, is as good as
+    deleted. Raises CommandFailed where none of them can be.
+    """
+    grouped = [f"link set {name} group {_DOOMED}" for name in sorted(names)]
+    try:
+        batch(namespace, [*grouped, f"link del group {_DOOMED}"] if names else [])
+    except CommandFailed:
+        left = set(names).intersection(devices(namespace))
+        if left == set(names):
+            raise
+        delete_links(namespace, left)
+
+
 def batch(namespace: str | None, commands: Iterable[str]) -> None:
     """Run `ip` commands in a namespace in one go; stops at the first that fails."""
     text = "\n".join(commands)
@@ -154,27 +192,48 @@ def sysctl(namespace: str, settings: Mapping[str, str]) -> None:
         run_inside(namespace, write)
 
 
-def configure(namespace: str, wanted: NamespaceConfig) -> bool:
+def configure(
+    namespace: str, wanted: NamespaceConfig, known: NamespaceConfig | None = None
+) -> bool:
     """Make a namespace's addresses, routes, neighbours and rules equal to `wanted`.
 
-    Returns whether anything changed. All devices named must exist and be up.
+    Returns whether anything changed. All devices named must exist and be up. `known` is what an
+    earlier call made: then nothing is read, unless it proves wrong.
     """
+    if known is not None:
+        try:
+            return _change(namespace, _content(known), _content(wanted))
+        except CommandFailed:
+            pass
     sysctl(namespace, wanted.sysctls)
-    # By themselves: with an address, the kernel drops routes that depend on it.
-    addresses = _changes("addr", _addresses(namespace), {_address(*a) for a in wanted.addresses})
-    batch(namespace, addresses)
-    commands = [
-        *_changes("neigh", _neighbours(namespace), {_neighbour(n) for n in wanted.neighbours}),
-        *_changes("route", _routes(namespace), {r.text() for r in wanted.routes}),
-        *_changes("rule", _rules(namespace), {r.text() for r in wanted.rules}),
-    ]
+    # Addresses by themselves: with one, the kernel drops routes that depend on it.
+    want = _content(wanted)
+    moved = _change(namespace, {"addr": _addresses(namespace)}, {"addr": want.pop("addr")})
+    have = {
+        "neigh": _neighbours(namespace),
+        "route": _routes(namespace),
+        "rule": _rules(namespace),
+    }
+    return _change(namespace, have, want) or moved
+
+
+def _content(config: NamespaceConfig) -> dict[str, set[str]]:
+    """What `ip` is told of it, in the order in which one thing needs another."""
+    return {
+        "addr": {_address(*address) for address in config.addresses},
+        "neigh": {_neighbour(neighbour) for neighbour in config.neighbours},
+        "route": {route.text() for route in config.routes},
+        "rule": {rule.text() for rule in config.rules},
+    }
+
+
+def _change(namespace: str, have: Mapping[str, set[str]], want: Mapping[str, set[str]]) -> bool:
+    commands = []
+    for kind, wanted in want.items():
+        commands += [f"{kind} del {text}" for text in sorted(have[kind] - wanted)]
+        commands += [f"{kind} add {text}" for text in sorted(wanted - have[kind])]
     batch(namespace, commands)
-    return bool(addresses or commands)
-
-
-def _changes(kind: str, have: set[str], want: set[str]) -> list[str]:
-    gone = [f"{kind} del {text}" for text in sorted(have - want)]
-    return gone + [f"{kind} add {text}" for text in sorted(want - have)]
+    return bool(commands)
 
 
 def _address(device: str, address: IPv4Interface) -> str:
@@ -226,7 +285,8 @@ def _rules(namespace: str) -> set[str]:
             continue
         table = 254 if entry["table"] == "main" else int(entry["table"])
         suppress = "suppress_prefixlength" in entry or "suppress_prefixlen" in entry
-        found.add(RoutingRule(entry["priority"], table, entry.get("iif"), suppress).text())
+        mark = int(entry["fwmark"], 16) if "fwmark" in entry else None
+        found.add(RoutingRule(entry["priority"], table, mark, suppress).text())
     return found
 
 

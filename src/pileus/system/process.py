@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.model.errors import CommandFailed, Fault, UserError
+from pileus.system import files
 
 _TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 """The kernel kills the program when the thread that started it ends. [prctl(2), PDEATHSIG]"""
@@ -108,16 +109,15 @@ def alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
-@dataclass(frozen=True)
-class Child:
-    """A program that we started, and wait for ourselves."""
+def record(path: Path, process: ProcessId) -> None:
+    """Write down a process that may outlive us."""
+    files.write_json(path, vars(process))
 
-    id: ProcessId
-    _popen: subprocess.Popen[bytes]
 
-    def wait(self) -> int:
-        """Its exit code once it has ended, negative for a signal that ended it."""
-        return self._popen.wait()
+def recorded(path: Path) -> ProcessId | None:
+    """The process that was written down, whether or not it still runs; None where none was."""
+    document = files.read_json(path)
+    return ProcessId(document["pid"], document["started"]) if document else None
 
 
 def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> ProcessId:
@@ -125,11 +125,6 @@ def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
 
     Raises UserError when it is not installed and Fault when it is gone at once.
     """
-    return spawn_child(argv, log=log, env=env).id
-
-
-def spawn_child(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Child:
-    """Like `spawn`, for a program whose exit code is wanted."""
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as stream:
@@ -148,7 +143,7 @@ def spawn_child(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None
     process = identify(child.pid)
     if process is None:
         raise Fault(f"`{argv[0]}` ended at once", hint=f"see {log}")
-    return Child(process, child)
+    return process
 
 
 def end(process: ProcessId, *, grace: float = 10.0, first: int = signal.SIGTERM) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from pileus.model.node import Login
 from pileus.system import process
+
+UNREACHABLE = 255
+"""How ssh ends when there is no connection; else it ends as the program there did. [ssh(1)]"""
 
 
 def command(
@@ -25,7 +27,7 @@ def command(
     proxy = shlex.join(through).replace("%", "%%")
     return [
         "ssh",
-        *options(login.private_key, login.known_hosts),
+        *options(login),
         *(["-o", f"ProxyCommand={proxy}"] if through else []),
         *(["-t"] if tty else []),
         "-p",
@@ -35,16 +37,16 @@ def command(
     ]
 
 
-def options(private_key: Path, known_hosts: Path) -> list[str]:
+def options(login: Login) -> list[str]:
     """Options for the cloud's own key and host keys, with nothing of the user's configuration."""
     settings = {
-        "IdentityFile": str(private_key),
+        "IdentityFile": str(login.private_key),
         "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": str(known_hosts),
+        "UserKnownHostsFile": str(login.known_hosts),
         "StrictHostKeyChecking": "accept-new",
         "HashKnownHosts": "no",
         "BatchMode": "yes",
-        "ConnectTimeout": "5",
+        "ConnectTimeout": str(login.patience),
         "ServerAliveInterval": "10",
         "LogLevel": "ERROR",
     }

@@ -20,7 +20,7 @@ from pileus.model.verdict import Code
 from pileus.system import ssh
 from pileus.system.clock import seconds, sleep
 from pileus.system.process import Done
-from pileus.system.runner import inside, root_on
+from pileus.system.runner import Runner, inside, root_on
 from pileus.trace.forge import send_forged
 
 Counters = Mapping[Mac, Mapping[Code, int]]
@@ -210,17 +210,21 @@ def _own_frames(scene: Scene) -> Judged:
 
 
 def _forge(scene: Scene) -> Judged:
-    before = scene.wire.counters()
+    return forge_once(root_on(scene.node), scene.forger, scene.wire)
+
+
+def forge_once(node: Runner, forger: Nic, wire: Wire) -> Judged:
+    """Send one frame with a foreign MAC, and see that the cloud below dropped and counted it."""
+    before = wire.counters()
     if before is None:
         return _UNSEEN
-    forger = scene.forger
-    send_forged(root_on(scene.node), forger.device, forger.mac, forger.registered)
-    return _patiently(lambda: _counted(scene, before), COUNTER_SECONDS)
+    send_forged(node, forger.device, forger.mac, forger.registered)
+    return _patiently(lambda: _counted(wire, before, forger.mac), COUNTER_SECONDS)
 
 
-def _counted(scene: Scene, before: Counters) -> Judged:
-    after = scene.wire.counters()
-    return _UNSEEN if after is None else judge_forged(before, after, scene.forger.mac)
+def _counted(wire: Wire, before: Counters, mac: Mac) -> Judged:
+    after = wire.counters()
+    return _UNSEEN if after is None else judge_forged(before, after, mac)
 
 
 def _patiently(look: Callable[[], Judged], patience: float, interval: float = 0.5) -> Judged:

@@ -55,6 +55,11 @@ def send_forged(node: Runner, device: str, registered_mac: Mac, registered: IPv4
     send(node, device, frame)
 
 
+def sending(device: str, frame: bytes) -> list[str]:
+    """The argument list that sends one frame, for root."""
+    return ["python3", "-c", _SEND, device, frame.hex()]
+
+
 def send(node: Runner, device: str, frame: bytes) -> None:
     """Send one frame by a NIC of the machine that `node` runs programs on, as root."""
     node(["python3", "-", device, frame.hex()], stdin=_SEND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address
@@ -81,11 +81,15 @@ class Machine:
     """The device that the main table's default route leaves by."""
     routed: frozenset[str] = frozenset()
     """Devices that a default route of any table leaves by."""
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By device, where else the main table leads; what the kernel adds with an address aside."""
     modules: frozenset[str] = frozenset()
     tun: bool = True
     kvm: bool = False
     nested: bool = False
     """Whether the machine is virtual itself."""
+    virtualizes: bool = False
+    """Whether its processor offers hardware virtualization."""
     bridge_filter: bool = False
     """Whether frames on kernel bridges go through iptables."""
     clock_offset: float | None = None
@@ -130,7 +134,8 @@ def gather(node: Runner, clock: str = "") -> Machine:
 def parse(answer: Mapping[str, Any]) -> Machine:
     """The probe's answer as facts. Raises KeyError, TypeError or ValueError for what is none."""
     files, commands = answer["files"], answer["commands"]
-    routes = [route for route in _json(commands["routes"], []) if route["dst"] == "default"]
+    listed = _json(commands["routes"], [])
+    routes = [route for route in listed if route["dst"] == "default"]
     tables = _json(commands["tables"], None)
     return Machine(
         memory=_memory(files["/proc/meminfo"]),
@@ -144,10 +149,12 @@ def parse(answer: Mapping[str, Any]) -> Machine:
         devices=tuple(_devices(answer)),
         default_route=_default_route([route for route in routes if "table" not in route]),
         routed=frozenset(route["dev"] for route in routes if "dev" in route),
+        routes=_made(listed),
         modules=frozenset(answer["modules"]),
         tun=answer["tun"],
         kvm=answer["kvm"],
         nested="hypervisor" in answer["processor"],
+        virtualizes=bool({"vmx", "svm"} & {*answer["processor"]}),
         bridge_filter=_is_on(files["/proc/sys/net/bridge/bridge-nf-call-iptables"]),
         clock_offset=_offset(answer["date"]),
         synchronized=answer["synchronized"],
@@ -179,6 +186,16 @@ def _default_route(routes: Sequence[Mapping[str, Any]]) -> str | None:
     """The device of the one that is preferred."""
     first = min(routes, key=lambda route: int(route.get("metric", 0)), default={})
     return first.get("dev")
+
+
+def _made(routes: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """By device, the main table's routes that somebody made, the default one aside."""
+    found: dict[str, tuple[str, ...]] = {}
+    for route in routes:
+        by_itself = route.get("protocol") == "kernel" or route["dst"] == "default"
+        if "dev" in route and "table" not in route and not by_itself:
+            found[route["dev"]] = (*found.get(route["dev"], ()), route["dst"])
+    return found
 
 
 def _is_on(text: str | None) -> bool:

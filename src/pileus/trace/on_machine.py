@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from pileus.model.finding import Finding
 from pileus.model.node import Hypervisor
-from pileus.model.underlay import ROLES, Nic, Node
+from pileus.model.underlay import Nic, Node
 from pileus.model.verdict import Code
 from pileus.spec.schema import MIN_ROOT_GIB
 from pileus.trace.machine import Device, Machine, Owner
+from pileus.uplink.wiring import Names
 
 GIB = 1 << 30
 MEMORY_GIB = 6
@@ -45,6 +46,7 @@ PORTS = {
 FIXED_MACS = frozenset({"ena"})
 """Drivers that cannot change a NIC's MAC. [amzn-drivers, ena_netdev.c: no ndo_set_mac_address]"""
 OVS_BRIDGES = frozenset({"br-int", "br-ex", "br-tun"})
+"""Of a node with one provider NIC; others have br-ex2, br-ex3."""
 _STANDARD = frozenset({"filter", "nat", "mangle", "raw", "security"})
 """Tables that iptables makes, and an unused /etc/nftables.conf."""
 _SIGNS = ("DOCKER", "KUBE-", "CNI-", "CILIUM", "cali-", "ufw-")
@@ -73,7 +75,7 @@ def judge(machine: Machine, expected: Expected) -> Iterator[Finding]:
     yield _ports(machine)
     yield _others(machine)
     yield _rules(machine)
-    yield _bridges(machine)
+    yield _bridges(machine, expected.node)
 
 
 def kernel(machine: Machine, hypervisor: Hypervisor) -> Iterator[Finding]:
@@ -125,31 +127,34 @@ def clock(machine: Machine) -> Finding:
 
 def _nics(machine: Machine, node: Node) -> Iterator[Finding]:
     found: dict[str, Device] = {}
-    for index, role in enumerate(ROLES):
-        nic = next((one for one in node.nics if one.role == role), None)
-        if nic is None:
+    for nic in node.nics:
+        if nic.index is None:
             continue  # the cloud below has said so
-        device = machine.by_mac(nic.mac) or _renamed(machine, nic, index)
+        device = machine.by_mac(nic.mac) or _renamed(machine, nic)
         yield _nic(device, nic)
         if device is not None:
-            found[role] = device
+            found[nic.role] = device
             yield _up(device, nic)
             yield _mac(device, nic)
             yield _filter(machine, device)
     if management := found.get("management"):
         yield _default_route(machine, management)
         yield _mtu("management path", [management])
-    if provider := found.get("provider"):
-        yield _provider_address(provider)
-        ours = [one for one in machine.devices if one.name.startswith("uplink")]
-        yield _mtu("provider path", [provider, *ours])
+    for number, nic in enumerate(node.providers):
+        if provider := found.get(nic.role):
+            yield _provider_address(provider)
+            yield _provider_routes(machine, provider)
+            names = Names(number)
+            ours = {*names.devices("netdev"), *names.devices("system")}
+            theirs = [one for one in machine.devices if one.name in ours]
+            yield _mtu(f"{nic.role} path", [provider, *theirs])
 
 
-def _renamed(machine: Machine, nic: Nic, index: int) -> Device | None:
+def _renamed(machine: Machine, nic: Nic) -> Device | None:
     """The NIC under a MAC that somebody gave it: by its own MAC, or by its place."""
     others = [one for one in machine.devices if one.nic]
     by_birth = [one for one in others if one.permanent == nic.mac]
-    by_place = [one for one in others if one.name == f"eth{index}"]
+    by_place = [one for one in others if one.name == nic.device]
     return next(iter(by_birth + by_place), None)
 
 
@@ -170,8 +175,9 @@ def _mac(device: Device, nic: Nic) -> Finding:
     if device.mac != nic.mac:
         told = f"{device.name} has the MAC {device.mac}, and {nic.mac} is registered"
         return Finding(Code.NODE_MAC_CHANGED, f"MAC of {device.name}", False, told)
-    can = "cannot" if device.driver in FIXED_MACS else "can"
-    told = f"the registered one; driver {device.driver or '?'} {can} change it, nothing here does"
+    could = "cannot" if device.driver in FIXED_MACS else "could"
+    driver = f"driver {device.driver}" if device.driver else "its driver"
+    told = f"the registered one; {driver} {could} change it, which nothing here needs"
     return Finding(Code.NODE_MAC_CHANGED, f"MAC of {device.name}", True, told)
 
 
@@ -199,6 +205,12 @@ def _provider_address(device: Device) -> Finding:
     return Finding(Code.NODE_PROVIDER_ADDRESS, f"addresses on {device.name}", not has, told)
 
 
+def _provider_routes(machine: Machine, device: Device) -> Finding:
+    routes = ", ".join(machine.routes.get(device.name, ()))
+    told = f"the machine itself sends {routes} by {device.name}" if routes else "none"
+    return Finding(Code.NODE_PROVIDER_ROUTE, f"routes by {device.name}", not routes, told)
+
+
 def _mtu(path: str, devices: Sequence[Device]) -> Finding:
     small = [one for one in devices if one.mtu < MTU]
     told = ", ".join(f"{one.name} {one.mtu}" for one in small or devices)
@@ -206,8 +218,7 @@ def _mtu(path: str, devices: Sequence[Device]) -> Finding:
 
 
 def _kvm(machine: Machine, hypervisor: Hypervisor) -> Finding:
-    where = "nested" if machine.nested else "on bare metal"
-    has = f"/dev/kvm, {where}" if machine.kvm else "no /dev/kvm"
+    has = _has_kvm(machine)
     uses = machine.virt_type or (hypervisor if hypervisor != "auto" else None)
     if hypervisor == "kvm" or uses == "kvm":
         right = machine.kvm and uses == "kvm"
@@ -218,6 +229,18 @@ def _kvm(machine: Machine, hypervisor: Hypervisor) -> Finding:
         right = True
         told = f"{has}; {'tried at `up`' if machine.kvm else 'servers are emulated, which is slow'}"
     return Finding(Code.NODE_KVM, "virtualization", right, told)
+
+
+def _has_kvm(machine: Machine) -> str:
+    if machine.kvm:
+        return f"/dev/kvm, {'nested' if machine.nested else 'on bare metal'}"
+    if machine.virtualizes:
+        why = "the processor could; the module kvm is not loaded, or kept from this machine"
+    elif machine.nested:
+        why = "this machine is virtual, and nested virtualization is not offered to it"
+    else:
+        why = "the processor cannot, or its firmware has it off"
+    return f"no /dev/kvm ({why})"
 
 
 def _modules(machine: Machine) -> Iterator[Finding]:
@@ -298,7 +321,8 @@ def _ours(table: str) -> bool:
     return table in _STANDARD or table.startswith(("pileus_", "libvirt_"))
 
 
-def _bridges(machine: Machine) -> Finding:
-    foreign = sorted(set(machine.bridges) - OVS_BRIDGES)
+def _bridges(machine: Machine, node: Node) -> Finding:
+    ours = OVS_BRIDGES | {f"br-ex{number}" for number in range(2, len(node.providers) + 1)}
+    foreign = sorted(set(machine.bridges) - ours)
     told = ", ".join(foreign) or "nothing foreign"
     return Finding(Code.NODE_FOREIGN_BRIDGE, "Open vSwitch", not foreign, told)

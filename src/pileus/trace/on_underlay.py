@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from pileus.model.finding import Finding
 from pileus.model.limits import Limits
 from pileus.model.underlay import (
+    ROLES,
     InstanceType,
     Nic,
     ObservedNic,
@@ -18,8 +19,6 @@ from pileus.model.underlay import (
 )
 from pileus.model.verdict import Code
 from pileus.trace.on_machine import MEMORY_GIB
-
-NICS = 2
 
 
 def judge(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Finding]:
@@ -40,14 +39,15 @@ def judge(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Iterator[Findin
             yield _elastic_ips(attached, wanted.elastic_ips)
 
 
-def instance_type(facts: InstanceType) -> Iterator[Finding]:
-    """Whether machines of a type can carry a controller."""
+def instance_type(facts: InstanceType, nics: int = len(ROLES)) -> Iterator[Finding]:
+    """Whether machines of a type can carry a controller with so many NICs."""
     subject, gib = f"instance type {facts.name}", facts.memory_mib / 1024
     if gib < MEMORY_GIB:
         told = f"{facts.name} has {gib:.0f} GiB of memory, {MEMORY_GIB} GiB are needed"
         yield Finding(Code.INSTANCE_TYPE, subject, False, told)
-    elif facts.max_nics < NICS:
-        told = f"{facts.name} has {facts.max_nics} NIC, {NICS} are needed"
+    elif facts.max_nics < nics:
+        noun = "NIC" if facts.max_nics == 1 else "NICs"
+        told = f"{facts.name} has {facts.max_nics} {noun}, {nics} are needed"
         yield Finding(Code.INSTANCE_TYPE, subject, False, told)
     else:
         told = f"{gib:.0f} GiB of memory, up to {facts.max_nics} NICs"
@@ -102,7 +102,8 @@ def _route(observed: ObservedUnderlay) -> Finding:
 
 def _nics(wanted: WantedUnderlay, observed: ObservedUnderlay) -> Finding:
     roles = [nic.role for nic in wanted.nics]
-    attached = {nic.role for nic in observed.node.nics} if observed.node else set()
+    there = observed.node.nics if observed.node else ()
+    attached = {nic.role for nic in there if nic.index is not None}
     missing = [role for role in roles if role not in attached or role not in observed.nics]
     told = f"no {' and no '.join(missing)} NIC" if missing else " and ".join(roles)
     return Finding(Code.NIC_MISSING, "NICs", not missing, told)
@@ -116,7 +117,7 @@ def _registered(nic: WantedNic, there: ObservedNic) -> Finding:
 
 def _source_dest_check(nic: WantedNic, there: ObservedNic) -> Finding:
     subject, on = f"source/dest check of the {nic.role} NIC", there.source_dest_check
-    return Finding(Code.SOURCE_DEST_CHECK, subject, on, f"{'on' if on else 'off'} on {there.id}")
+    return Finding(Code.SOURCE_DEST_CHECK, subject, on, f"{'on' if on else 'off'} ({there.id})")
 
 
 def _let_in(nic: WantedNic, there: ObservedNic, observed: ObservedUnderlay) -> Finding:

@@ -5,7 +5,8 @@ It is kept in OVS's own database over restarts, so it is made once, when a node 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pileus.model.addresses import Mac
@@ -16,6 +17,8 @@ from pileus.uplink.config import Config, Datapath
 from pileus.uplink.wiring import Names
 
 INTEGRATION = "br-int"
+_NUMBERED = re.compile(r"br-ex[0-9]+")
+"""Bridges of NICs beyond the first."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,15 @@ def bridge(names: Names, nic: Mac, device: str, name: str, datapath: Datapath) -
     return Bridge(name, datapath, Mac(f"02:50:49{nic.text[8:]}"), ports, strays)
 
 
-def command(config: Config, bridges: list[Bridge]) -> list[str]:
-    """The arguments of one `ovs-vsctl` transaction that makes all of them. Safe to repeat. Pure."""
+def left_over(there: Iterable[str], config: Config) -> list[str]:
+    """Bridges of NICs that are no longer ours. Pure."""
+    wanted = {nic.bridge for nic in config.nics}
+    return sorted(name for name in there if _NUMBERED.fullmatch(name) and name not in wanted)
+
+
+def command(config: Config, bridges: list[Bridge], gone: Iterable[str] = ()) -> list[str]:
+    """The arguments of one `ovs-vsctl` transaction that makes all of them, and removes those that
+    are `gone` with what connected them. Safe to repeat. Pure."""
     words = ["--may-exist", "add-br", INTEGRATION, "--", "set", "bridge", INTEGRATION]
     words += [f"datapath_type={config.datapath}", "fail_mode=secure"]
     for one in bridges:
@@ -49,6 +59,9 @@ def command(config: Config, bridges: list[Bridge]) -> list[str]:
             words += ["--", "--if-exists", "del-port", one.name, port]
         for port in one.ports:
             words += ["--", "--may-exist", "add-port", one.name, port]
+    for name in gone:
+        words += ["--", "--if-exists", "del-br", name]
+        words += ["--", "--if-exists", "del-port", INTEGRATION, f"int-{name}"]
     return words
 
 
@@ -56,7 +69,11 @@ def is_right() -> bool:
     """Whether OVS has all of it."""
     config, bridges = _wanted()
     try:
-        return _get(INTEGRATION, "datapath_type") == config.datapath and all(map(_is, bridges))
+        return (
+            _get(INTEGRATION, "datapath_type") == config.datapath
+            and all(map(_is, bridges))
+            and not left_over(_there(), config)
+        )
     except CommandFailed:
         return False
 
@@ -64,7 +81,11 @@ def is_right() -> bool:
 def make() -> None:
     """Make what is missing. Raises CommandFailed when OVS refuses, Fault without the NICs."""
     config, bridges = _wanted()
-    _vsctl(*command(config, bridges))
+    _vsctl(*command(config, bridges, left_over(_there(), config)))
+
+
+def _there() -> list[str]:
+    return _vsctl("list-br").splitlines()
 
 
 def _wanted() -> tuple[Config, list[Bridge]]:

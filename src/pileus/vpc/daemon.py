@@ -8,17 +8,21 @@ import sys
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from pileus.model.errors import PileusError
 from pileus.system import files
 from pileus.vpc.region import Region
 from pileus.vpc.settings import RegionPlaces, RegionSettings
 
 
 def main(settings_file: Path, disks: Path) -> None:
-    """Run a region until SIGTERM."""
+    """Run a region until SIGTERM. Where it cannot start, the log's last line says why."""
     places = RegionPlaces(settings_file.parent, disks)
-    region = Region(read_settings(settings_file), places)
     asked = _requests_to_end()
-    region.start()
+    try:
+        region = Region(read_settings(settings_file), places)
+        region.start()
+    except PileusError as error:
+        sys.exit(" ".join(f"{error.message} (hint: {error.hint})".split()))
     os.read(asked, 1)
     region.stop()
 

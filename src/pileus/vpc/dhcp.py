@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pileus.model.addresses import METADATA_SERVICE, subnet_router
+from pileus.model.addresses import METADATA_SERVICE, name_server, subnet_router
 from pileus.model.errors import Fault
 from pileus.system import files, process
-from pileus.system.process import ProcessId
-from pileus.vpc.state import Eni, RegionState, Subnet, Vpc
+from pileus.vpc.state import Eni, RegionState, Subnet
 
 MTU = 9001
 """Bytes. [AWS EC2 user guide, Network MTU]"""
@@ -60,11 +59,6 @@ class Places:
         return self.directory / "dnsmasq.process.json"
 
 
-def resolver(vpc: Vpc) -> IPv4Address:
-    """The VPC's own name server."""
-    return vpc.cidr.network_address + 2
-
-
 def configuration(state: RegionState, vpc_id: str, places: Places) -> str:
     """What dnsmasq reads once; a change means another start."""
     subnets = sorted((s for s in state.subnets.values() if s.vpc == vpc_id), key=lambda s: s.id)
@@ -86,7 +80,7 @@ def configuration(state: RegionState, vpc_id: str, places: Places) -> str:
         "dhcp-ignore-clid",
         "dhcp-ignore-names",
         "no-ping",
-        f"dhcp-option=option:dns-server,{resolver(state.vpcs[vpc_id])}",
+        f"dhcp-option=option:dns-server,{name_server(state.vpcs[vpc_id].cidr)}",
         f"dhcp-option=option:mtu,{MTU}",
         *(line for subnet in subnets for line in _range(subnet)),
     ]
@@ -130,7 +124,8 @@ class Dhcp:
         self._namespace = namespace
         self._places = Places(directory)
         self._internet = internet
-        self._process: ProcessId | None = None
+        # One that an earlier process of the region has left; the first `follow` replaces it.
+        self._process = process.recorded(self._places.process)
         self._running = ("", "", "")
 
     def follow(self, state: RegionState) -> None:
@@ -184,4 +179,4 @@ class Dhcp:
             raise Fault(
                 f"the name server of {self._vpc} ended at once", hint="see the system's log"
             )
-        files.write_json(self._places.process, vars(self._process))
+        process.record(self._places.process, self._process)

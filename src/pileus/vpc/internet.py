@@ -20,10 +20,9 @@ from typing import Any
 from pileus.model.errors import Refused
 from pileus.rules import apply as rules
 from pileus.rules.ruleset import Accept, Chain, Count, Drop, Field, Hook, Match, Rule, Table
-from pileus.system import files, netns, process
+from pileus.system import netns, process
 from pileus.system.netns import NamespaceConfig, Route
 from pileus.vpc.wire.names import internet_namespace
-from pileus.vpc.wire.reconcile import complete_checksums
 from pileus.vpc.wire.topology import VPC_SYSCTLS, Uplink
 
 RESOLVER = IPv4Address("8.8.8.8")
@@ -38,10 +37,14 @@ NAMES: Mapping[str, IPv4Address] = {
 }
 
 POOLS = (
-    *map(IPv4Network, ("198.51.100.0/24", "198.19.255.0/24", "192.0.2.0/24", "203.0.113.0/24")),
+    *map(IPv4Network, ("198.51.100.0/24", "198.19.255.0/24")),
     *IPv4Network("198.19.0.0/17").subnets(new_prefix=24),
 )
-"""Candidates for Elastic IPs: ranges for documentation and benchmarks (RFC 5737, RFC 2544)."""
+"""Candidates for Elastic IPs: ranges for documentation and benchmarks (RFC 5737, RFC 2544).
+
+Not 192.0.2.0/24 and 203.0.113.0/24: some private networks use them for real hosts behind a
+default route, which a region's own route would cut off.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,21 +108,20 @@ class Internet:
         self._runtime = runtime
         self._web: http.server.ThreadingHTTPServer | None = None
         self._dns: process.ProcessId | None = None
+        self._config: NamespaceConfig | None = None
 
     def start(self) -> None:
         """Make the namespace and its link to the host, closed to anything but the user's own
         connections, and start the resolver and the web server."""
         netns.ensure(self._namespace)
         netns.sysctl(self._namespace, VPC_SYSCTLS)
-        rules.apply(host_guard(self._table, self._link.device))
+        rules.apply(host_guard(self._table, self._link))
         end = "host"
         if self._link.device not in netns.links(None):
             netns.batch(
                 None,
                 [f"link add {self._link.device} type veth peer name {end} netns {self._namespace}"],
             )
-            complete_checksums(self._namespace, end)
-            process.run(["ethtool", "-K", self._link.device, "tx", "off"])
         netns.batch(self._namespace, [f"link set {end} up"])
         pool, host, far = self._link.pool, self._link.host_end, self._link.internet_end
         netns.batch(
@@ -148,16 +150,16 @@ class Internet:
             for vpc, addresses in public.items()
             for address in addresses
         )
-        netns.configure(
-            self._namespace,
-            NamespaceConfig(
-                addresses=ends
-                | {("lo", IPv4Interface(address)) for address in (RESOLVER, WEB, CLIENT)}
-                | {("host", IPv4Interface(self._link.internet_end))},
-                routes=routes | {Route(IPv4Network(self._link.host_end), "host")},
-                sysctls=VPC_SYSCTLS,
-            ),
+        wanted = NamespaceConfig(
+            addresses=ends
+            | {("lo", IPv4Interface(address)) for address in (RESOLVER, WEB, CLIENT)}
+            | {("host", IPv4Interface(self._link.internet_end))},
+            routes=routes | {Route(IPv4Network(self._link.host_end), "host")},
+            sysctls=VPC_SYSCTLS,
         )
+        known, self._config = self._config, None  # should this fail
+        netns.configure(self._namespace, wanted, known)
+        self._config = wanted
 
     def stop(self) -> None:
         """Stop its servers. Namespace, link and rules are removed by `remove_internet`."""
@@ -175,6 +177,10 @@ class Internet:
         threading.Thread(target=self._web.serve_forever, name="web", daemon=True).start()
 
     def _serve_names(self) -> None:
+        record = self._runtime / "internet-dns.process.json"
+        former = process.recorded(record)
+        if former is not None:  # of a process of this region that was killed
+            process.end(former)
         self._dns = process.spawn(
             [
                 *("ip", "netns", "exec", self._namespace, "dnsmasq", "--keep-in-foreground"),
@@ -184,7 +190,7 @@ class Internet:
             ],
             log=self._runtime / "internet-dns.log",
         )
-        files.write_json(self._runtime / "internet-dns.process.json", vars(self._dns))
+        process.record(record, self._dns)
 
 
 def remove_internet(region: str, device: str) -> None:
@@ -195,17 +201,31 @@ def remove_internet(region: str, device: str) -> None:
     rules.remove("inet", f"pileus_{region.replace('-', '_')}")
 
 
-def host_guard(name: str, device: str) -> Table:
+def host_guard(name: str, link: HostLink) -> Table:
     """The host's own rules for the link: replies may come in, nothing is forwarded either way.
 
     Without it a host that forwards (a container host does) would carry simulated packets to its
-    real network.
+    real network. What is for the link's pool leaves by the link or not at all, should the route to
+    it be lost: the default route would take it to a real network. And no ICMP error leaves about a
+    packet that the host never saw: where a packet waits for ARP while its route goes, in any
+    namespace, the kernel answers it from the host's own, as the device of its route is then
+    `blackhole_netdev`, one of the first namespace's [linux net/core/dst.c, net/ipv4/icmp.c].
     """
+    device = link.device
 
     def refuse(field: Field, counter: str) -> Rule:
         return Rule(counter, (Match(field, device), Count(counter), Drop()))
 
     replies = (Match(Field.IN_INTERFACE, device), Match(Field.CT_STATE, "established"), Accept())
+    past_the_link = (
+        Match(Field.IP_DESTINATION, frozenset({link.pool})),
+        Match(Field.OUT_INTERFACE, device, negate=True),
+        Match(Field.OUT_INTERFACE, "lo", negate=True),
+    )
+    about_nothing = (
+        Match(Field.ICMP_TYPE, "destination-unreachable"),
+        Match(Field.CT_STATE, "invalid"),
+    )
     return Table(
         "inet",
         name,
@@ -222,6 +242,14 @@ def host_guard(name: str, device: str) -> Table:
                     refuse(Field.OUT_INTERFACE, "forwarded"),
                 ),
                 Hook("filter", "forward", "-10", "accept"),
+            ),
+            Chain(
+                "output",
+                (
+                    Rule("past the link", (*past_the_link, Count("past_the_link"), Drop())),
+                    Rule("about nothing", (*about_nothing, Count("about_nothing"), Drop())),
+                ),
+                Hook("filter", "output", "-10", "accept"),
             ),
         ),
     )

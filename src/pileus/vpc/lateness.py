@@ -70,4 +70,4 @@ def seen_by(instance: str, moments: Sequence[Moment], horizon: float) -> RegionS
 
 
 def _arriving(eni: Eni) -> Eni:
-    return replace(eni, device_index=0, addresses=eni.addresses[:1])
+    return replace(eni, device_index=0, addresses=eni.addresses[:1], prefixes=())

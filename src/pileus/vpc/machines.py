@@ -1,7 +1,8 @@
-"""Machines of the simulated region: Debian with systemd, booted by systemd-nspawn.
+"""Keeps the machines of a simulated region equal to its instances.
 
-Each instance has a directory with the writable half of its disk (an overlay on the image) and a
-record of its process, so that it can be found and ended by a later run.
+What an instance is made of, whole or thin, is known to `whole` and `thin`; here is what they have
+in common: when they are switched on and off, what their end means, and that they outlive the
+region's own process.
 """
 
 from __future__ import annotations
@@ -10,69 +11,43 @@ import logging
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pileus.model.errors import Fault, PileusError
-from pileus.system import cgroup, files, netns, process
-from pileus.system.process import ProcessId
+from pileus.model.errors import PileusError
+from pileus.system import netns, process
+from pileus.vpc.disks import Disk
 from pileus.vpc.state import Instance, InstanceState, RegionState
+from pileus.vpc.thin import (
+    ThinMachine,
+    ThinMachines,
+    command_on_thin,
+    thin_machine,
+)
+from pileus.vpc.whole import (
+    REBOOTS,
+    WholeMachine,
+    WholeMachines,
+    command_on_whole,
+    switch_off,
+    whole_machine,
+)
 from pileus.vpc.wire.names import machine_namespace
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 60.0
-"""How long a machine may take to shut down before it is switched off."""
-
-REBOOTS = 133
-"""With --keep-unit, systemd-nspawn ends with this code for a machine that wants to boot again."""
-
 OWN_WILL = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
 INTERNAL_ERROR = "Server.InternalError: Internal error on launch"
 """Reasons as AWS words them. [EC2 API reference, StateReason]"""
-
-_ENVIRONMENT = {
-    # Hosts with cgroup v1 or hybrid: the guest's systemd needs the unified tree.
-    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
-    # Otherwise /proc/sys is read-only and Neutron cannot make routers.
-    "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1",
-}
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Where an instance's files are."""
-
-    directory: Path
-
-    @property
-    def root(self) -> Path:
-        return self.directory / "root"
-
-    @property
-    def upper(self) -> Path:
-        return self.directory / "upper"
-
-    @property
-    def work(self) -> Path:
-        return self.directory / "work"
-
-    @property
-    def record(self) -> Path:
-        return self.directory / "machine.json"
-
-    @property
-    def console(self) -> Path:
-        return self.directory / "console.log"
 
 
 @dataclass
 class _Machine:
     """A machine that was switched on."""
 
-    process: ProcessId
+    made: WholeMachine | ThinMachine
     reboots: int
     """RebootInstances calls that it has seen."""
     asked: Literal["stop", "reboot"] | None = None
@@ -98,10 +73,27 @@ class Machines:
     ) -> None:
         self._region = region
         self._directory = directory
-        self._images = images
+        self._whole = WholeMachines(region, directory, images)
+        self._thin = ThinMachines(region, directory)
         self._report = report
         self._again = again
         self._machines: dict[str, _Machine] = {}
+
+    def adopt(self, state: RegionState) -> None:
+        """Take over the machines that an earlier process of the region has left running.
+
+        One that has ended meanwhile is treated as if it did so now. What belongs to no instance is
+        removed.
+        """
+        for path in sorted(self._directory.iterdir()) if self._directory.is_dir() else ():
+            instance = state.instances.get(path.name)
+            if instance is None or instance.state == "terminated":
+                remove_machine(Disk(path))
+            elif instance.state in ("pending", "running", "stopping"):
+                disk = Disk(path)
+                made = thin_machine(disk, state.enis_of(instance.id)) or whole_machine(disk)
+                if made is not None:
+                    self._keep(instance, made)
 
     def to_boot(self, state: RegionState) -> list[str]:
         """Instances that the next `follow` will switch on: their NICs are to be new."""
@@ -113,14 +105,21 @@ class Machines:
 
     def follow(self, state: RegionState) -> None:
         """Boot what should run and end what should not. The machines' NICs must be plugged."""
+        ending = [one.id for one in state.instances.values() if one.state == "shutting-down"]
+        gone = set(self._machines) - set(state.instances)
+        self._discard({*ending, *gone})
+        for id in ending:  # also what was stopped, or never booted
+            self._report(id, "terminated", None)
         for instance in state.instances.values():
             machine = self._live(instance.id)
             match instance.state:
                 case "pending" | "running":
                     if machine is None:
-                        self._try_to_boot(instance)
+                        self._try_to_boot(state, instance)
                     elif instance.reboots > machine.reboots and machine.asked is None:
                         self._ask(instance.id, machine, "reboot")
+                    else:
+                        machine.made.follow(state, instance)
                 case "stopping":
                     if machine is None:
                         self._report(instance.id, "stopped", None)
@@ -128,102 +127,77 @@ class Machines:
                         self._ask(instance.id, machine, "stop")
                 case "stopped":
                     self._machines.pop(instance.id, None)
-                case "shutting-down":  # also what was stopped, or never booted
-                    self._discard(instance.id)
-                    self._report(instance.id, "terminated", None)
-        for gone in set(self._machines) - set(state.instances):
-            self._discard(gone)
 
     def _live(self, instance: str) -> _Machine | None:
         machine = self._machines.get(instance)
         return None if machine is None or machine.over else machine
 
-    def _try_to_boot(self, instance: Instance) -> None:
+    def _try_to_boot(self, state: RegionState, instance: Instance) -> None:
         """What cannot boot is terminated at its launch, and stopped ever after, as on AWS."""
-        disk = Disk(self._directory / instance.id)
-        launched = disk.record.exists()
+        launched = Disk(self._directory / instance.id).record.exists()
+        kind = self._thin if instance.thin else self._whole
         try:
-            self._boot(instance, disk)
+            made = kind.boot(state, instance)
         except (PileusError, OSError):
             log.exception("instance %s cannot boot", instance.id)
             self._report(instance.id, "stopped" if launched else "shutting-down", INTERNAL_ERROR)
-
-    def _boot(self, instance: Instance, disk: Disk) -> None:
-        self._prepare(instance, disk)
-        cgroup.remove(_group(instance.id))  # a boot before left groups of its own in it
-        command = self._command(instance, disk)
-        child = process.spawn_child(command, log=disk.console, env=_ENVIRONMENT)
-        files.write_json(disk.record, {"pid": child.id.pid, "started": child.id.started})
-        self._machines[instance.id] = machine = _Machine(child.id, instance.reboots)
+            return
+        self._keep(instance, made)
         self._report(instance.id, "running", None)
-        arguments = (instance.id, machine, child)
-        threading.Thread(target=self._watch, args=arguments, name=instance.id, daemon=True).start()
 
-    def _prepare(self, instance: Instance, disk: Disk) -> None:
-        first_boot = not disk.upper.exists()
-        for path in (disk.root, disk.upper, disk.work):
-            path.mkdir(parents=True, exist_ok=True)
-        if not disk.root.is_mount():
-            layers = f"lowerdir={self._image(instance)},upperdir={disk.upper},workdir={disk.work}"
-            process.run(["mount", "-t", "overlay", "pileus", "-o", layers, str(disk.root)])
-        if first_boot:
-            # Before the first boot: services remember the name that they were first started with.
-            files.write(disk.root / "etc/hostname", f"{instance.hostname}\n")
+    def _keep(self, instance: Instance, made: WholeMachine | ThinMachine) -> None:
+        self._machines[instance.id] = machine = _Machine(made, instance.reboots)
+        if isinstance(made, WholeMachine):
+            arguments = (instance.id, machine, made)
+            threading.Thread(
+                target=self._watch, args=arguments, name=instance.id, daemon=True
+            ).start()
 
-    def _image(self, instance: Instance) -> Path:
-        try:
-            return self._images[instance.image]
-        except KeyError:
-            raise Fault(
-                f"the image {instance.image!r} has no root file system here",
-                hint="run `pileus image build`",
-            ) from None
+    def _watch(self, instance: str, machine: _Machine, made: WholeMachine) -> None:
+        self._ended(instance, machine, made.wait())
 
-    def _command(self, instance: Instance, disk: Disk) -> list[str]:
-        namespace = netns.DIRECTORY / machine_namespace(self._region, instance.id)
-        devices = ["/dev/net/tun"] + (["/dev/kvm"] if instance.nested_virtualization else [])
-        boot = [
-            # Not by nspawn's own option for it: /sys would show the host's NICs in the machine.
-            "nsenter",
-            f"--net={namespace}",
-            "systemd-nspawn",
-            f"--directory={disk.root}",
-            f"--machine={instance.id}",
-            "--boot",
-            "--register=no",
-            "--capability=all",
-            "--console=pipe",
-            "--resolv-conf=off",
-            "--timezone=off",
-            "--link-journal=no",
-            *(f"--bind={device}" for device in devices if Path(device).exists()),
-        ]
-        if cgroup.host_has_systemd():
-            return boot
-        return cgroup.command_in(_group(instance.id), [*boot, "--keep-unit"])
-
-    def _watch(self, instance: str, machine: _Machine, child: process.Child) -> None:
-        code = child.wait()
+    def _ended(self, instance: str, machine: _Machine, code: int) -> None:
         if self._machines.get(instance) is not machine:
             return
         if boots_again(machine.asked, code):
             machine.over = True
             self._again()
         else:
+            self._silence(instance)
             # Forgotten when the API has taken it: until then another call must not boot it again.
             self._report(instance, "stopped", reason_of_end(machine.asked, code))
 
+    def _silence(self, instance: str) -> None:
+        """The kernel of a machine that is off answers nobody, but its namespace is still there."""
+        namespace = machine_namespace(self._region, instance)
+        if netns.existing(namespace):
+            nics = [name for name in netns.links(namespace) if name.startswith("eth")]
+            netns.batch(namespace, [f"link set {name} down" for name in nics])
+
     def _ask(self, instance: str, machine: _Machine, what: Literal["stop", "reboot"]) -> None:
         machine.asked = what
-        act = _shut_down if what == "stop" else _press_reset
+        arguments = (instance, machine, what)
         threading.Thread(
-            target=act, args=(machine.process,), name=f"{what}-{instance}", daemon=True
+            target=self._do, args=arguments, name=f"{what}-{instance}", daemon=True
         ).start()
 
-    def _discard(self, instance: str) -> None:
-        self._machines.pop(instance, None)
-        remove_machine(Disk(self._directory / instance))
-        netns.remove(machine_namespace(self._region, instance))
+    def _do(self, instance: str, machine: _Machine, what: Literal["stop", "reboot"]) -> None:
+        if what == "stop":
+            machine.made.shut_down()
+        else:
+            machine.made.press_reset()
+        if isinstance(machine.made, ThinMachine):  # nobody waits for it
+            self._ended(instance, machine, 0)
+
+    def _discard(self, instances: Collection[str]) -> None:
+        if not instances:
+            return
+        namespaces = [machine_namespace(self._region, one) for one in instances]
+        kill_processes(namespaces)
+        for instance in instances:
+            self._machines.pop(instance, None)
+            remove_machine(Disk(self._directory / instance))
+        netns.remove(*namespaces)
 
 
 def boots_again(asked: str | None, code: int) -> bool:
@@ -238,32 +212,25 @@ def reason_of_end(asked: str | None, code: int) -> str | None:
     return OWN_WILL if code == 0 else f"Server.InternalError: The machine ended with code {code}"
 
 
-def _shut_down(nspawn: ProcessId) -> None:
-    process.end(nspawn, grace=STOP_SECONDS)
-
-
-def _press_reset(nspawn: ProcessId) -> None:
-    """Ctrl-Alt-Del, which any init takes for a reboot; what does not listen is cut off."""
-    first = _first_process(nspawn)
-    if first is not None:
-        process.end(first, grace=STOP_SECONDS, first=signal.SIGINT)
-    if not process.wait_for_exit(nspawn, timeout=10):
-        process.end(nspawn)
-
-
-def _group(instance: str) -> str:
-    return f"pileus-{instance}"
+def command_on(disk: Disk, argv: list[str]) -> list[str] | None:
+    """The argument list that runs a program on a machine; None where it does not run."""
+    return command_on_thin(disk, argv) or command_on_whole(disk, argv)
 
 
 def remove_machine(disk: Disk) -> None:
-    """End a machine at once and delete its disk. Safe to repeat, also after a crash."""
-    record = files.read_json(disk.record)
-    if record:
-        _switch_off(ProcessId(record["pid"], record["started"]))
-    cgroup.remove(_group(disk.directory.name))
-    if disk.root.is_mount():
-        process.run(["umount", "--lazy", str(disk.root)])
+    """End a whole machine at once, and delete any one's files. Safe to repeat, also after a crash.
+
+    What runs in a thin one's namespace is ended with that: see `kill_processes`.
+    """
+    if whole_machine(disk) is not None or disk.root.exists():
+        switch_off(disk)
     shutil.rmtree(disk.directory, ignore_errors=True)
+
+
+def kill_processes(namespaces: Collection[str]) -> None:
+    """End at once what runs in these namespaces."""
+    for one in netns.processes(*namespaces):
+        process.end(one, first=signal.SIGKILL)
 
 
 def remove_machines(directory: Path) -> None:
@@ -271,39 +238,3 @@ def remove_machines(directory: Path) -> None:
     if directory.is_dir():
         for path in sorted(directory.iterdir()):
             remove_machine(Disk(path))
-
-
-def _switch_off(nspawn: ProcessId) -> None:
-    """Kill the machine's first process: the kernel ends all others, and nspawn cleans up."""
-    first = _first_process(nspawn)
-    if first is not None:
-        process.end(first, first=signal.SIGKILL)
-        process.wait_for_exit(nspawn, timeout=10)
-    process.end(nspawn, grace=5)
-
-
-def _first_process(nspawn: ProcessId) -> ProcessId | None:
-    """The machine's pid 1, a child of nspawn or of nspawn's own helper process."""
-    waiting = [nspawn.pid] if process.alive(nspawn) else []
-    while waiting:
-        pid = waiting.pop()
-        if _inner_pid(pid) == 1:
-            return process.identify(pid)
-        waiting += _children(pid)
-    return None
-
-
-def _children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
-
-
-def _inner_pid(pid: int) -> int | None:
-    """The process's number in its own pid namespace, where that is not ours. [proc(5), NSpid]"""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    (line,) = [line for line in status.splitlines() if line.startswith("NSpid:")]
-    numbers = line.split()[1:]
-    return int(numbers[-1]) if len(numbers) > 1 else None

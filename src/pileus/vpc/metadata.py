@@ -79,18 +79,19 @@ class Desk:
     """What the server of one VPC needs from the region.
 
     `lookup` says who has a source address, `away` whether nothing shall be answered, and `count`
-    takes the NIC of each request that came, and its kind.
+    takes the NIC of each request that came, and its kind. `key` signs tokens.
     """
 
     lookup: Callable[[IPv4Address], Asker | None]
     away: Callable[[], bool] = lambda: False
     count: Callable[[str, str], None] = lambda _nic, _kind: None
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
 
 def asker(state: RegionState, vpc: str, source: IPv4Address) -> Asker | None:
     """The instance that has this address in this VPC, or None."""
     for eni in state.enis.values():
-        if eni.vpc == vpc and source in eni.addresses and eni.instance in state.instances:
+        if eni.vpc == vpc and source in eni.registered and eni.instance in state.instances:
             return Asker(state, state.instances[eni.instance], eni.id)
     return None
 
@@ -268,8 +269,10 @@ def _nic(state: RegionState, nic: Eni) -> Tree:
         "subnet-ipv4-cidr-block": str(subnet.cidr),
         "vpc-id": nic.vpc,
         "vpc-ipv4-cidr-block": str(vpc.cidr),
-        "vpc-ipv4-cidr-blocks": str(vpc.cidr),
+        "vpc-ipv4-cidr-blocks": "\n".join(map(str, vpc.networks)),
     }
+    if nic.prefixes:
+        found["ipv4-prefix"] = "\n".join(map(str, nic.prefixes))
     pairs = {
         str(public): str(address)
         for address in nic.addresses
@@ -377,7 +380,6 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.socket.close()
         self.socket = listener
         self.desk = desk
-        self.key = secrets.token_bytes(32)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is nobody's fault."""
@@ -399,7 +401,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.server.desk.away():
             self._say_nothing()
             return
-        self._send(answer(self.server.key, asking, request, time.time()))
+        self._send(answer(self.server.desk.key, asking, request, time.time()))
         # The body of a request is never wanted; without it the connection cannot go on.
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True

@@ -23,11 +23,15 @@ class MetadataDesk:
         self._places = places
         self._history = history
         self._turn = threading.Lock()
-        self._requests: dict[str, Counter[str]] = {}
+        found = files.read_json(places.metadata_requests) or {}
+        self._requests = {nic: Counter(kinds) for nic, kinds in found.items()}
+        self._key = files.secret(places.metadata_key)
 
     def of(self, vpc: str) -> metadata.Desk:
         """The desk of one VPC's server."""
-        return metadata.Desk(lambda source: self._asker(vpc, source), self._away, self._count)
+        return metadata.Desk(
+            lambda source: self._asker(vpc, source), self._away, self._count, self._key
+        )
 
     def note(self, state: RegionState) -> None:
         """Take a new state of the region."""

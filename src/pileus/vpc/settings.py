@@ -47,6 +47,26 @@ class RegionPlaces:
         return self.runtime / "nics.json"
 
     @property
+    def process(self) -> Path:
+        """Of the API and all that follows from it."""
+        return self.runtime / "process.json"
+
+    @property
+    def state(self) -> Path:
+        """What the API knows; see `vpc.store`."""
+        return self.runtime / "state"
+
+    @property
+    def metadata_key(self) -> Path:
+        """Signs instance metadata's tokens."""
+        return self.runtime / "metadata-key"
+
+    @property
+    def overview(self) -> Path:
+        """What is in the region, for people; see `vpc.overview`."""
+        return self.runtime / "overview.json"
+
+    @property
     def faults(self) -> Path:
         """What is wrong on purpose; absent where nothing ever was."""
         return self.runtime / "faults.json"
@@ -55,6 +75,11 @@ class RegionPlaces:
     def metadata_requests(self) -> Path:
         """How often instance metadata was asked, by NIC and kind of request."""
         return self.runtime / "metadata-requests.json"
+
+    @property
+    def drops(self) -> Path:
+        """The last frames that the wire dropped, oldest first."""
+        return self.runtime / "drops.json"
 
     @property
     def log(self) -> Path:

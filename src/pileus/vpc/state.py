@@ -16,10 +16,11 @@ from pileus.model.addresses import Mac
 
 @dataclass(frozen=True)
 class Permission:
-    """One allow rule of a security group; `protocol` is "-1" (all), "tcp", "udp" or "icmp".
+    """One allow rule of a security group; `protocol` is "-1" (all), "tcp", "udp", "icmp" or a
+    number.
 
-    `ports` is inclusive, None for all ports (and for ICMP: any type). A rule has networks, groups
-    or both as its far end.
+    `ports` is inclusive, None for all of them. For ICMP it is (type, code), a code of -1 being any,
+    and None any type. A rule has networks, groups or both as its far end.
     """
 
     protocol: str
@@ -38,6 +39,32 @@ class SecurityGroup:
 
 
 @dataclass(frozen=True)
+class AclEntry:
+    """One rule of a network ACL; `protocol` and `ports` are as those of a Permission."""
+
+    number: int
+    allow: bool
+    protocol: str
+    ports: tuple[int, int] | None
+    network: IPv4Network
+
+    @property
+    def matches_all(self) -> bool:
+        return self.protocol == "-1" and self.network.prefixlen == 0
+
+
+@dataclass(frozen=True)
+class NetworkAcl:
+    """Entries in the order in which they are asked, the last one (`*`, deny) not among them."""
+
+    id: str
+    vpc: str
+    ingress: tuple[AclEntry, ...]
+    egress: tuple[AclEntry, ...]
+    subnets: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Eni:
     """An elastic network interface."""
 
@@ -52,6 +79,13 @@ class Eni:
     instance: str | None = None
     device_index: int | None = None
     """What the instance sees; None while detached."""
+    prefixes: tuple[IPv4Network, ...] = ()
+    """Delegated to the NIC: every address in them is registered, too."""
+
+    @property
+    def registered(self) -> tuple[IPv4Address, ...]:
+        """All addresses with which the NIC may send, primary first."""
+        return (*self.addresses, *(address for prefix in self.prefixes for address in prefix))
 
 
 @dataclass(frozen=True)
@@ -93,8 +127,21 @@ class RouteTable:
 class Vpc:
     id: str
     cidr: IPv4Network
+    """Its first range, in which the name server is."""
     has_internet_gateway: bool = False
+    further: tuple[IPv4Network, ...] = ()
+    """Ranges that it was given later."""
 
+    @property
+    def networks(self) -> tuple[IPv4Network, ...]:
+        """All its ranges."""
+        return (self.cidr, *self.further)
+
+
+THIN_IMAGE = "pileus-thin"
+"""Name of the image, in each region's catalogue, whose instances are thin."""
+KIND_TAG, THIN = "pileus:machine", "thin"
+"""The tag, and its value, that makes an instance of any other image thin."""
 
 InstanceState = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 
@@ -124,6 +171,8 @@ class Instance:
     """How often RebootInstances was called: a change asks the machine layer for one reboot."""
     profile: str | None = None
     """Name of the attached instance profile."""
+    thin: bool = False
+    """A network namespace instead of a whole machine."""
 
 
 def profile_arn(account: str, name: str) -> str:
@@ -144,6 +193,7 @@ class RegionState:
     subnets: dict[str, Subnet] = field(default_factory=dict)
     route_tables: dict[str, RouteTable] = field(default_factory=dict)
     groups: dict[str, SecurityGroup] = field(default_factory=dict)
+    network_acls: dict[str, NetworkAcl] = field(default_factory=dict)
     enis: dict[str, Eni] = field(default_factory=dict)
     elastic_ips: dict[str, ElasticIp] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -165,6 +215,13 @@ class RegionState:
             if table.main:
                 return table
         raise KeyError(subnet.id)
+
+    def network_acl_of(self, subnet: Subnet) -> NetworkAcl | None:
+        """The subnet's network ACL; None where it has none, and so filters nothing."""
+        for acl in self.network_acls.values():
+            if subnet.id in acl.subnets:
+                return acl
+        return None
 
     def public_of(self, address: IPv4Address, vpc: str) -> IPv4Address | None:
         """The Elastic IP of a registered address in a VPC, or None."""

@@ -7,9 +7,11 @@ from typing import Any
 
 from pileus.model.errors import UserError
 from pileus.model.limits import Limits
+from pileus.model.scene import Vpc
 from pileus.model.underlay import InstanceType, ObservedUnderlay
 from pileus.model.underlay_steps import Step
 from pileus.system import http
+from pileus.underlay.aws import vpc
 from pileus.underlay.aws.apply import Call, do
 from pileus.underlay.aws.catalogue import family, instance_type
 from pileus.underlay.aws.client import AwsEndpoint, calling, ec2_client
@@ -34,6 +36,11 @@ class Aws:
         """Everything that carries the cloud's tag. Raises CloudFault and UserError."""
         with calling("look at the environment"):
             return observed(Raw(self._client, cloud), cloud)
+
+    def vpc(self, cloud: str) -> Vpc | None:
+        """What packets are decided by: NICs, groups, ACLs, routes, Elastic IPs. None without it."""
+        with calling("look at the environment"):
+            return vpc.read(self._client, cloud)
 
     def apply(self, cloud: str, step: Step) -> None:
         """Do one step. What it refers to by role is looked up by tag, and waited for a while.

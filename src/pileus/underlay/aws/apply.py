@@ -12,12 +12,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pileus.model.errors import Fault
-from pileus.model.underlay import ROLES, Permission, Role
+from pileus.model.underlay import Permission, Role
 from pileus.model.underlay_steps import (
     AllocateElasticIp,
     AssignAddresses,
     AssociateElasticIp,
     AttachInternetGateway,
+    AttachNic,
     Authorize,
     AwaitRunning,
     AwaitStopped,
@@ -36,6 +37,7 @@ from pileus.model.underlay_steps import (
     DeleteSubnet,
     DeleteVpc,
     DetachInternetGateway,
+    DetachNic,
     ImportKey,
     ReleaseElasticIp,
     Revoke,
@@ -277,7 +279,7 @@ def _(step: RunInstance, call: Call) -> None:
         MaxCount=1,
         NetworkInterfaces=[
             {"DeviceIndex": index, "NetworkInterfaceId": call.nic(role)}
-            for index, role in enumerate(ROLES)
+            for index, role in enumerate(step.roles)
         ],
         BlockDeviceMappings=[
             {
@@ -302,6 +304,45 @@ def _cpu(step: RunInstance, call: Call) -> dict[str, Any]:
         and instance_type(call.client, step.instance_type).nested_virtualization
     )
     return {"CpuOptions": {"NestedVirtualization": "enabled"}} if able else {}
+
+
+@do.register
+def _(step: AttachNic, call: Call) -> None:
+    nic, instance = call.nic(step.role), call.instance
+    with _unless("InvalidNetworkInterface.InUse"):
+        call.client.attach_network_interface(
+            NetworkInterfaceId=nic, InstanceId=instance, DeviceIndex=step.index
+        )
+    _await_attachment(call, nic, instance)
+
+
+@do.register
+def _(step: DetachNic, call: Call) -> None:
+    nic = call.raw.nics.get(step.role, {})
+    if attachment := nic.get("Attachment"):
+        with _unless("InvalidAttachmentID.NotFound"):
+            call.client.detach_network_interface(AttachmentId=attachment["AttachmentId"])
+        _await_attachment(call, nic["NetworkInterfaceId"], None)
+
+
+def _await_attachment(call: Call, nic: str, instance: str | None) -> None:
+    """Wait until a NIC is attached to a machine, None being no machine any more."""
+
+    def look() -> bool | None:
+        (found,) = call.client.describe_network_interfaces(NetworkInterfaceIds=[nic])[
+            "NetworkInterfaces"
+        ]
+        attachment = found.get("Attachment", {})
+        there = attachment.get("InstanceId") if attachment.get("Status") != "attaching" else ""
+        return there == instance or None
+
+    clock.poll(
+        look,
+        what=f"the NIC {nic} was not {'attached' if instance else 'detached'}",
+        hint="see what has it in the cloud's console, then repeat",
+        timeout=_WAIT_SECONDS,
+        interval=_POLL_SECONDS,
+    )
 
 
 @do.register

@@ -1,4 +1,7 @@
-"""A boto3 client for EC2, its errors as ours, and the tags that mark what is ours."""
+"""A boto3 client for EC2, its errors as ours, and the tags that mark what is ours.
+
+boto3 is imported where it is used: that costs half a second, which some commands do without.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
-
-import boto3
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from typing import TYPE_CHECKING, Any, cast
 
 from pileus.model.errors import CloudFault, Fault, UserError
 from pileus.model.limits import (
@@ -21,6 +19,9 @@ from pileus.model.limits import (
     ways_to_nic_addresses,
 )
 from pileus.model.underlay import Role
+
+if TYPE_CHECKING:
+    from botocore.session import Session
 
 CLOUD_TAG = "pileus:cloud"
 """The mark of ownership: what does not carry it is never changed or deleted."""
@@ -73,6 +74,9 @@ def ec2_client(endpoint: AwsEndpoint) -> Any:
 
 def client(endpoint: AwsEndpoint, service: str) -> Any:
     """A client; it speaks to the endpoint's URL directly, past any proxy, where one is given."""
+    import boto3
+    from botocore.config import Config
+
     key, secret = endpoint.keys or (None, None)
     session = boto3.Session(
         aws_access_key_id=key,
@@ -91,14 +95,16 @@ def client(endpoint: AwsEndpoint, service: str) -> Any:
     return made
 
 
-def _without_the_users_files() -> botocore.session.Session:
+def _without_the_users_files() -> Session:
     """A session that reads no profile: those of a real account mean nothing to another endpoint."""
+    from botocore.session import Session
+
     nowhere = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),
         "credentials_file": (None, None, os.devnull, None),
     }
-    return botocore.session.Session(session_vars=nowhere)
+    return Session(session_vars=nowhere)
 
 
 @contextlib.contextmanager
@@ -107,6 +113,8 @@ def calling(what: str) -> Iterator[None]:
 
     A quota becomes UserError, with the limit and the ways around it.
     """
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
     try:
         yield
     except ClientError as error:
@@ -179,10 +187,4 @@ def tag_of(item: dict[str, Any], key: str) -> str | None:
 
 def role_of(item: dict[str, Any]) -> Role | None:
     """The role that an object of ours has."""
-    match tag_of(item, ROLE_TAG):
-        case "management":
-            return "management"
-        case "provider":
-            return "provider"
-        case _:
-            return None
+    return tag_of(item, ROLE_TAG)

@@ -9,7 +9,6 @@ from typing import Any
 
 from pileus.model.addresses import Mac
 from pileus.model.underlay import (
-    ROLES,
     ElasticIp,
     Nic,
     Node,
@@ -18,6 +17,7 @@ from pileus.model.underlay import (
     Permission,
     Registered,
     Role,
+    in_order,
 )
 from pileus.underlay.aws.client import ADDRESS_TAG, role_of, tag_filter, tag_of
 
@@ -232,7 +232,16 @@ def _nic(raw: Raw, role: Role) -> ObservedNic:
         tuple(address.private for address in _registered(item)),
         item.get("SourceDestCheck", True),
         group is not None and group["GroupId"] in [one["GroupId"] for one in item["Groups"]],
+        _index(raw, item),
     )
+
+
+def _index(raw: Raw, item: dict[str, Any]) -> int | None:
+    """Where a NIC is on our machine; None where it is on none, or on another."""
+    attachment = item.get("Attachment", {})
+    if raw.instance is None or attachment.get("InstanceId") != raw.instance["InstanceId"]:
+        return None
+    return int(attachment["DeviceIndex"])
 
 
 def _registered(item: dict[str, Any]) -> tuple[Registered, ...]:
@@ -265,14 +274,16 @@ def _public_key(key: dict[str, Any] | None) -> str | None:
 def _node(raw: Raw, cloud: str) -> Node | None:
     if raw.instance is None:
         return None
-    nics = tuple(
+    nics = [
         Nic(
             role,
             raw.nics[role]["NetworkInterfaceId"],
             Mac.parse(raw.nics[role]["MacAddress"]),
             _registered(raw.nics[role]),
+            _index(raw, raw.nics[role]),
         )
-        for role in ROLES
-        if role in raw.nics
-    )
-    return Node(f"{cloud}-controller", raw.instance["InstanceId"], _state(raw.instance), nics)
+        for role in in_order(raw.nics)
+    ]
+    nics.sort(key=lambda nic: (nic.index is None, nic.index))
+    name, state = f"{cloud}-controller", _state(raw.instance)
+    return Node(name, raw.instance["InstanceId"], state, tuple(nics))

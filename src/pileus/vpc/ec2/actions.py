@@ -6,17 +6,18 @@ exist; the others are refused by name, so that nothing is half there.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
 from moto.core.request import Request
 from moto.core.responses import ActionResult, EmptyResult
-from moto.core.utils import camelcase_to_underscores, get_service_model
+from moto.core.utils import camelcase_to_underscores, get_service_model, utcnow
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import add_tag_specification, parse_user_data
 
-from pileus.vpc.ec2 import errors, parameters
+from pileus.vpc.ec2 import errors, pages, parameters
 from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.filters import REGION, ZONE, select
 from pileus.vpc.ec2.interfaces import GROUPS_PER_INTERFACE
@@ -25,16 +26,20 @@ from pileus.vpc.ec2.offered import CHANGING, READING
 from pileus.vpc.ec2.profiles import Association
 from pileus.vpc.ec2.quotas import ELASTIC_IPS
 
+CONSOLE = 64 << 10
+"""Bytes of a console that are kept. [API_GetConsoleOutput]"""
+
 Answer = tuple[int, str]
 """HTTP status and XML body."""
 
 
 class Actions(EC2Response):  # type: ignore[misc]
-    """One request to one region."""
+    """One request to one region. `console` tells what an instance has printed."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, console: Callable[[str], bytes]) -> None:
         super().__init__()
         self._backend = backend
+        self._console = console
 
     @property
     def ec2_backend(self) -> Backend:
@@ -52,6 +57,7 @@ class Actions(EC2Response):  # type: ignore[misc]
 
         Whatever else is raised is a fault of ours; it may have left the store changed.
         """
+        parameters.check_text(request.values)
         action = request.values.get("Action")
         if not action:
             raise errors.missing_action()
@@ -61,11 +67,15 @@ class Actions(EC2Response):  # type: ignore[misc]
         if action not in READING | CHANGING:
             raise errors.unsupported(f"the action {action}")
         self._parse(request, action)
-        parameters.check(action, model.operation_model(action).input_shape, self.params)
-        return self._backend.tokens.once(action, self.params, lambda: self._perform(action))
+        shape = model.operation_model(action).input_shape
+        parameters.check(action, shape, self.params)
+        page = pages.take(action, shape, self.params)
+        return self._backend.tokens.once(action, self.params, lambda: self._perform(action, page))
 
-    def _perform(self, action: str) -> Answer:
+    def _perform(self, action: str, page: pages.Page | None) -> Answer:
         result = getattr(self, camelcase_to_underscores(action))()
+        if page is not None:
+            result = ActionResult(page.of(result.result))
         status, _, body = self.serialized(result)
         return status, body
 
@@ -78,6 +88,19 @@ class Actions(EC2Response):  # type: ignore[misc]
             ) from error
 
     # Actions that moto answers without some parameter, or with the wrong part of the answer
+
+    def create_network_acl_entry(self) -> ActionResult:
+        self._name_icmp()
+        return super().create_network_acl_entry()
+
+    def replace_network_acl_entry(self) -> ActionResult:
+        self._name_icmp()
+        return super().replace_network_acl_entry()
+
+    def _name_icmp(self) -> None:
+        """moto looks for ICMP's type and code by their names on the wire, not by the model's."""
+        if "IcmpTypeCode" in self.params:
+            self.params["Icmp"] = self.params["IcmpTypeCode"]
 
     def describe_account_attributes(self) -> ActionResult:
         """As of an account that has never known EC2-Classic."""
@@ -101,10 +124,19 @@ class Actions(EC2Response):  # type: ignore[misc]
         return ActionResult({"AccountAttributes": shown})
 
     def describe_instances(self) -> ActionResult:
-        try:
-            return super().describe_instances()
-        except ValueError:
-            raise errors.invalid_token() from None
+        ids, wanted = self._get_param("InstanceIds", []), self._filters_from_querystring()
+        if ids:
+            found = self.ec2_backend.get_reservations_by_instance_ids(ids, wanted)
+        else:
+            found = self.ec2_backend.describe_instances(wanted)
+        return ActionResult({"Reservations": found})
+
+    def get_console_output(self) -> ActionResult:
+        """Its end, and nothing where the machine has printed nothing yet."""
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        printed = self._console(instance.id)[-CONSOLE:]
+        shown = {"Output": base64.b64encode(printed).decode()} if printed else {}
+        return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), **shown})
 
     def describe_instance_type_offerings(self) -> ActionResult:
         kinds = ("region", "availability-zone", "availability-zone-id")
@@ -163,8 +195,13 @@ class Actions(EC2Response):  # type: ignore[misc]
 
     def create_subnet(self) -> ActionResult:
         """Without a zone AWS picks one; here always the first, so that subnets can be together."""
-        if not {"AvailabilityZone", "AvailabilityZoneId"} & set(self.params):
-            self.params["AvailabilityZone"] = f"{self.region}a"
+        zones = self.ec2_backend.describe_availability_zones()
+        name = self._get_param("AvailabilityZone")
+        id = self._get_param("AvailabilityZoneId")
+        if not (name or id):
+            self.params["AvailabilityZone"] = zones[0].name
+        elif not any(name in (None, one.name) and id in (None, one.zone_id) for one in zones):
+            raise errors.zone_unknown(name or id, [one.name for one in zones])
         return super().create_subnet()
 
     def authorize_security_group_ingress(self) -> ActionResult:
@@ -174,13 +211,25 @@ class Actions(EC2Response):  # type: ignore[misc]
         return self._authorize("authorize_security_group_egress")
 
     def revoke_security_group_ingress(self) -> ActionResult:
-        return self._revoke("revoke_security_group_ingress")
+        return self._of_rules("revoke_security_group_ingress")
 
     def revoke_security_group_egress(self) -> ActionResult:
-        return self._revoke("revoke_security_group_egress")
+        return self._of_rules("revoke_security_group_egress")
 
-    def _revoke(self, method: str) -> ActionResult:
-        """All of a request's rules or none, as for Authorize."""
+    def update_security_group_rule_descriptions_ingress(self) -> ActionResult:
+        return self._of_rules("update_security_group_rule_descriptions_ingress")
+
+    def update_security_group_rule_descriptions_egress(self) -> ActionResult:
+        return self._of_rules("update_security_group_rule_descriptions_egress")
+
+    def modify_security_group_rules(self) -> ActionResult:
+        for one in self._get_param("SecurityGroupRules", []):
+            if "SecurityGroupRule" not in one:
+                raise errors.missing_parameter("SecurityGroupRule")
+        return super().modify_security_group_rules()
+
+    def _of_rules(self, method: str) -> ActionResult:
+        """Of rules that are there: all that a request names or none, as for Authorize."""
 
         def one(rule: dict[str, Any]) -> list[Any]:
             del rule["sgrule_tags"]
@@ -212,18 +261,35 @@ class Actions(EC2Response):  # type: ignore[misc]
             raise
 
     def assign_private_ip_addresses(self) -> ActionResult:
-        new = self.ec2_backend.assign(
-            self._get_param("NetworkInterfaceId"),
-            self._get_param("PrivateIpAddresses", []),
-            self._get_param("SecondaryPrivateIpAddressCount", 0),
-            self._get_param("AllowReassignment", False),
-        )
-        return ActionResult(
-            {
-                "NetworkInterfaceId": self._get_param("NetworkInterfaceId"),
-                "AssignedPrivateIpAddresses": [{"PrivateIpAddress": str(one)} for one in new],
-            }
-        )
+        """Addresses or prefixes, named or by their number: one of the four."""
+        eni = self._get_param("NetworkInterfaceId")
+        texts = self._get_param("PrivateIpAddresses", [])
+        count = self._get_param("SecondaryPrivateIpAddressCount", 0)
+        prefixes = self._get_param("Ipv4Prefixes", [])
+        blocks = self._get_param("Ipv4PrefixCount", 0)
+        if (prefixes or blocks) and (texts or count):
+            raise errors.invalid_combination(
+                "Private IPv4 addresses and IPv4 prefixes may not be specified on the same request"
+            )
+        if prefixes or blocks:
+            assigned = self.ec2_backend.assign_prefixes(eni, prefixes, blocks)
+            new = {"AssignedIpv4Prefixes": [{"Ipv4Prefix": str(one)} for one in assigned]}
+        else:
+            reassign = self._get_param("AllowReassignment", False)
+            added = self.ec2_backend.assign(eni, texts, count, reassign)
+            new = {"AssignedPrivateIpAddresses": [{"PrivateIpAddress": str(one)} for one in added]}
+        return ActionResult({"NetworkInterfaceId": eni, **new})
+
+    def unassign_private_ip_addresses(self) -> ActionResult:
+        eni, prefixes = self._get_param("NetworkInterfaceId"), self._get_param("Ipv4Prefixes", [])
+        if not prefixes:
+            return super().unassign_private_ip_addresses()
+        if self._get_param("PrivateIpAddresses", []):
+            raise errors.invalid_combination(
+                "Private IPv4 addresses and IPv4 prefixes may not be specified on the same request"
+            )
+        self.ec2_backend.unassign_prefixes(eni, prefixes)
+        return EmptyResult()
 
     def associate_address(self) -> ActionResult:
         allocation, public = self._get_param("AllocationId"), self._get_param("PublicIp")
@@ -255,20 +321,25 @@ class Actions(EC2Response):  # type: ignore[misc]
         return self.ec2_backend.only_interface(self.ec2_backend.get_instance(instance))
 
     def create_network_interface(self) -> ActionResult:
-        interface = self.ec2_backend.create_network_interface(
-            self._get_param("SubnetId"),
-            self._get_param("PrivateIpAddress"),
-            self._get_param("PrivateIpAddresses", []),
-            self._get_param("Groups", []),
-            self._get_param("Description"),
-            add_tag_specification(self._get_param("TagSpecifications", [])),
-            self._get_param("SecondaryPrivateIpAddressCount"),
-            ipv6_addresses=self._get_param("Ipv6Addresses"),
-            ipv6_address_count=self._get_param("Ipv6AddressCount"),
-        )
+        tags = add_tag_specification(self._get_param("TagSpecifications", []))
+        interface = self.ec2_backend.create_with_prefixes(self.params, tags)
         return ActionResult({"NetworkInterface": interface})
 
+    def modify_vpc_attribute(self) -> ActionResult:
+        self._check_one_of(
+            "EnableDnsSupport", "EnableDnsHostnames", "EnableNetworkAddressUsageMetrics"
+        )
+        return super().modify_vpc_attribute()
+
+    def _check_one_of(self, *names: str) -> None:
+        """One attribute at a time: more, or none, is refused."""
+        given = [name for name in names if name in self.params]
+        if len(given) != 1:
+            told = "Fields for multiple attribute types specified" if given else "No attributes"
+            raise errors.invalid_combination(told)
+
     def modify_network_interface_attribute(self) -> ActionResult:
+        self._check_one_of("Attachment", "Description", "Groups", "SourceDestCheck")
         result = super().modify_network_interface_attribute()
         attachment = self._get_param("Attachment")
         if attachment:
@@ -308,7 +379,7 @@ class Actions(EC2Response):  # type: ignore[misc]
     def run_instances(self) -> ActionResult:
         launch = {
             "instance_type": self._get_param("InstanceType", "m1.small"),
-            "is_instance_type_default": False,
+            "is_instance_type_default": True,  # so that moto leaves what `launch` has checked
             "region_name": self.region,
             "key_name": self._get_param("KeyName"),
             "tags": self._parse_tag_specification(),
@@ -346,8 +417,7 @@ class Actions(EC2Response):  # type: ignore[misc]
         return ActionResult({"StartingInstances": _changes(changes)})
 
     def modify_instance_attribute(self) -> ActionResult:
-        """SourceDestCheck and Groups reach the interface; the rest is moto's."""
-        super().modify_instance_attribute()
+        self.ec2_backend.modify_instance(self._get_param("InstanceId"), self.params)
         return EmptyResult()
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.filters import ADDRESS, select
-from pileus.vpc.ec2.interfaces import Interfaces
 from pileus.vpc.ec2.objects import Address, Instance, Interface, LentAddress
+from pileus.vpc.ec2.prefixes import Prefixes
 from pileus.vpc.ec2.quotas import ELASTIC_IPS
 from pileus.vpc.ec2.settings import Ec2Settings
 
 
-class ElasticIps(Interfaces):
+class ElasticIps(Prefixes):
     """Addresses come from the region's pool, so that a wire can route them."""
 
     def __init__(self, settings: Ec2Settings) -> None:

@@ -56,6 +56,22 @@ def invalid_token() -> AwsError:
     return AwsError("InvalidNextToken", "The specified token is invalid")
 
 
+def page_size(size: int, expected: str) -> AwsError:
+    return invalid_value(
+        f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value {expected}."
+    )
+
+
+def invalid_character() -> AwsError:
+    return AwsError("InvalidCharacter", "A specified character is invalid.")
+
+
+def tag_limit() -> AwsError:
+    return AwsError(
+        "TagLimitExceeded", "The maximum number of Tags for a resource has been reached."
+    )
+
+
 def reserved_tag() -> AwsError:
     return invalid_value("Tag keys starting with 'aws:' are reserved for internal use")
 
@@ -148,6 +164,13 @@ def gateway_attached(gateway: str, vpc: str) -> AwsError:
     )
 
 
+def zone_unknown(zone: str, zones: Iterable[str]) -> AwsError:
+    return invalid_value(
+        f"Value ({zone}) for parameter availabilityZone is invalid. Subnets can currently only be "
+        f"created in the following availability zones: {', '.join(zones)}."
+    )
+
+
 def subnet_range(cidr: str) -> AwsError:
     return AwsError("InvalidSubnet.Range", f"The CIDR '{cidr}' is invalid.")
 
@@ -171,12 +194,78 @@ def different_networks(one: str, other: str) -> AwsError:
     return invalid_value(f"{one} and {other} belong to different networks")
 
 
+def vpc_range(cidr: str) -> AwsError:
+    return AwsError("InvalidVpc.Range", f"The CIDR '{cidr}' is invalid.")
+
+
+def range_restricted(cidr: str) -> AwsError:
+    return AwsError(
+        "InvalidVpc.Range",
+        f"The CIDR '{cidr}' is restricted. Use a CIDR from the same private address range as the "
+        "current VPC CIDR, or use a publicly-routable CIDR.",
+    )
+
+
+def range_conflict(cidr: str) -> AwsError:
+    return AwsError(
+        "CidrConflict", f"The CIDR '{cidr}' conflicts with another CIDR or a route of the VPC"
+    )
+
+
+def range_limit(vpc: str, most: int) -> AwsError:
+    return AwsError(
+        "CidrLimitExceeded",
+        f"This network '{vpc}' has met its maximum number of allowed CIDRs: {most}",
+    )
+
+
+def range_unknown(association: str) -> AwsError:
+    return AwsError(
+        "InvalidVpcCidrBlockAssociationID.NotFound",
+        f"The vpc CIDR block association ID '{association}' does not exist",
+    )
+
+
+def range_in_use(vpc: str, cidr: str) -> AwsError:
+    return AwsError(
+        "InvalidCidrBlock.InUse", f"The vpc {vpc} currently has a subnet within CIDR block {cidr}"
+    )
+
+
+def first_range(vpc: str) -> AwsError:
+    return AwsError(
+        "OperationNotPermitted",
+        f"The primary IPv4 CIDR block of '{vpc}' may not be disassociated.",
+    )
+
+
 def vpc_unknown(vpc: str) -> AwsError:
     return AwsError("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
 
 
 def acl_unknown(acl: str) -> AwsError:
     return AwsError("InvalidNetworkAclID.NotFound", f"The networkAcl ID '{acl}' does not exist")
+
+
+def acl_entry_unknown(acl: str, number: int) -> AwsError:
+    return AwsError(
+        "InvalidNetworkAclEntry.NotFound",
+        f"The network acl entry identified by {number} does not exist in {acl}.",
+    )
+
+
+def acl_entry_exists(number: int) -> AwsError:
+    return AwsError(
+        "NetworkAclEntryAlreadyExists",
+        f"The network acl entry identified by {number} already exists.",
+    )
+
+
+def acl_entry_limit() -> AwsError:
+    return AwsError(
+        "NetworkAclEntryLimitExceeded",
+        "The maximum number of network ACL entries has been reached.",
+    )
 
 
 def volume_unknown(volume: str) -> AwsError:
@@ -249,6 +338,24 @@ def address_outside(text: str) -> AwsError:
 
 def address_reserved(text: str) -> AwsError:
     return invalid_value(f"Address {text} is in subnet's reserved address range")
+
+
+def prefix_malformed(text: str) -> AwsError:
+    return invalid_value(f"Value ({text}) for parameter ipv4Prefix is invalid. It must be a /28.")
+
+
+def no_free_prefix() -> AwsError:
+    return AwsError(
+        "InsufficientCidrBlocks",
+        "The specified subnet does not have enough free cidr blocks to satisfy the request.",
+    )
+
+
+def no_prefixes(instance_type: str) -> AwsError:
+    return AwsError(
+        "UnsupportedOperation",
+        f"Instances of the type {instance_type} do not support IPv4 prefixes on their interfaces.",
+    )
 
 
 def address_not_on(addresses: Iterable[str], interface: str) -> AwsError:
@@ -338,6 +445,30 @@ def image_unknown(image: str) -> AwsError:
     return AwsError("InvalidAMIID.NotFound", f"The image id '[{image}]' does not exist")
 
 
+def instance_limit(count: int) -> AwsError:
+    return AwsError(
+        "InstanceLimitExceeded", f"You have requested more instances ({count}) than your limit."
+    )
+
+
+def zone_of_subnet(zone: str, subnet: str) -> AwsError:
+    return invalid_value(f"The subnet '{subnet}' is not in the availability zone {zone}")
+
+
+def instance_malformed(instance: str) -> AwsError:
+    return AwsError("InvalidInstanceID.Malformed", f'Invalid id: "{instance}"')
+
+
+def interface_malformed(interface: str) -> AwsError:
+    return AwsError(
+        "InvalidNetworkInterfaceId.Malformed", f'Invalid id: "{interface}" (expecting "eni-...")'
+    )
+
+
+def group_malformed(group: str) -> AwsError:
+    return AwsError("InvalidGroupId.Malformed", f'Invalid id: "{group}" (expecting "sg-...")')
+
+
 def image_malformed(image: str) -> AwsError:
     return AwsError("InvalidAMIID.Malformed", f'Invalid id: "{image}" (expecting "ami-...")')
 
@@ -360,6 +491,20 @@ def wrong_state(instance: str, wanted: str) -> AwsError:
         "IncorrectInstanceState",
         f"The instance '{instance}' is not in a state from which it can be {wanted}.",
     )
+
+
+def not_stopped(instance: str) -> AwsError:
+    return AwsError(
+        "IncorrectInstanceState", f"The instance '{instance}' is not in the 'stopped' state."
+    )
+
+
+def attribute_value(value: str, attribute: str) -> AwsError:
+    return AwsError("InvalidInstanceAttributeValue", f"Invalid value '{value}' for {attribute}.")
+
+
+def device_unknown(device: str) -> AwsError:
+    return AwsError("InvalidInstanceAttributeValue", f"No device is currently mapped at {device}")
 
 
 def instance_not_ready(instance: str) -> AwsError:
@@ -399,8 +544,30 @@ def route_exists(destination: str) -> AwsError:
     return AwsError("RouteAlreadyExists", f"The route identified by {destination} already exists.")
 
 
+def route_limit() -> AwsError:
+    return AwsError("RouteLimitExceeded", "The maximum number of routes has been reached.")
+
+
 def main_table(table: str) -> AwsError:
     return dependency("routeTable", table)
+
+
+def main_association(association: str) -> AwsError:
+    return invalid_value(f"cannot disassociate the main route table association {association}")
+
+
+def group_text(parameter: str, text: str) -> AwsError:
+    return invalid_value(
+        f"Value ({text}) for parameter {parameter} is invalid. It may have 255 characters, from "
+        "a-z, A-Z, 0-9, spaces, and ._-:/()#,@[]+=&;{}!$*"
+    )
+
+
+def group_of_another_network() -> AwsError:
+    return AwsError(
+        "InvalidGroup.NotFound",
+        "You have specified two resources that belong to different networks.",
+    )
 
 
 def rule_unknown(rule: str) -> AwsError:
@@ -414,6 +581,11 @@ def rule_of_another_kind(rule: str) -> AwsError:
         f"Invalid rule type for security group rule '{rule}'. You may not specify a network for a "
         "rule that refers to a group, or the other way round."
     )
+
+
+def prefix_list_unknown(id: str) -> AwsError:
+    """There are none: they cannot be made here."""
+    return AwsError("InvalidPrefixListID.NotFound", f"The prefix list ID '{id}' does not exist")
 
 
 def unknown_protocol(protocol: str) -> AwsError:

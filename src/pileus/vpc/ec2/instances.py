@@ -24,8 +24,12 @@ from pileus.vpc.ec2.filters import (
     select,
 )
 from pileus.vpc.ec2.objects import Instance, Interface
+from pileus.vpc.ec2.offered import NOT_OFFERED_OF_A_NIC
 from pileus.vpc.ec2.settings import CatalogueImage
 from pileus.vpc.state import InstanceState as StateName
+
+MOST_AT_ONCE = 1000
+"""Instances of one launch: more would keep this region busy for long."""
 
 Change = tuple[Instance, InstanceState]
 
@@ -112,6 +116,8 @@ class Instances(ElasticIps):
         count = int(request["MaxCount"])
         if not 1 <= int(request["MinCount"]) <= count:
             raise errors.invalid_value("MinCount must be from 1 to MaxCount")
+        if count > MOST_AT_ONCE:
+            raise errors.instance_limit(count)
         image = self.image(str(request.get("ImageId") or ""))
         instance_type = str(request.get("InstanceType") or "m1.small")
         if instance_type not in INSTANCE_TYPES:
@@ -159,7 +165,7 @@ class Instances(ElasticIps):
         self._check_indexes(specs)
         for spec in specs:
             self._check_spec(spec, count)
-        self._check_together(specs)
+        self._check_together(specs, (request.get("Placement") or {}).get("AvailabilityZone"))
         return specs
 
     def _check_indexes(self, specs: Sequence[Mapping[str, Any]]) -> None:
@@ -185,6 +191,11 @@ class Instances(ElasticIps):
                 )
 
     def _check_spec(self, spec: Mapping[str, Any], count: int) -> None:
+        for name in NOT_OFFERED_OF_A_NIC:
+            if spec.get(name):
+                raise errors.unsupported(f"the parameter {name} of an interface")
+        if spec.get("InterfaceType", "interface") != "interface":
+            raise errors.unsupported(f"interfaces of the type {spec['InterfaceType']}")
         id = spec.get("NetworkInterfaceId")
         if id:
             if count > 1:
@@ -212,7 +223,7 @@ class Instances(ElasticIps):
         if any(one in self.taken(subnet) for one in self.checked_addresses(subnet, named)):
             raise errors.address_in_use()
 
-    def _check_together(self, specs: Sequence[Mapping[str, Any]]) -> None:
+    def _check_together(self, specs: Sequence[Mapping[str, Any]], zone: str | None) -> None:
         made = [self.enis.get(spec.get("NetworkInterfaceId")) for spec in specs]
         ids = [interface.id for interface in made if interface]
         if len(set(ids)) != len(ids):
@@ -225,6 +236,8 @@ class Instances(ElasticIps):
             raise errors.different_networks("interfaces", "an instance")
         if len({subnet.availability_zone for subnet in subnets}) > 1:
             raise errors.other_zone()
+        if zone and zone != subnets[0].availability_zone:
+            raise errors.zone_of_subnet(zone, subnets[0].id)
 
     def _prepared(
         self, specs: Sequence[Mapping[str, Any]], instance_type: str, count: int
@@ -284,14 +297,7 @@ class Instances(ElasticIps):
             found: Interface = self.get_network_interface(spec["NetworkInterfaceId"])
             found.delete_on_termination = bool(spec.get("DeleteOnTermination", False))
             return found
-        made = self.create_network_interface(
-            spec["SubnetId"],
-            spec.get("PrivateIpAddress"),
-            spec.get("PrivateIpAddresses"),
-            spec.get("Groups"),
-            spec.get("Description"),
-            secondary_ips_count=spec.get("SecondaryPrivateIpAddressCount"),
-        )
+        made = self.create_with_prefixes(spec)
         subnets_choice = str(made.subnet.map_public_ip_on_launch).lower() == "true"
         made.wants_public = bool(spec.get("AssociatePublicIpAddress", subnets_choice))
         # What a launch makes, termination removes, unless told otherwise. [API_RunInstances]
@@ -410,18 +416,6 @@ class Instances(ElasticIps):
             if interface.delete_on_termination:
                 self.delete_network_interface(interface.id)
 
-    def modify_instance_attribute(self, instance_id: str, key: str, value: Any) -> Instance:
-        instance: Instance = self.get_instance(instance_id)
-        if key == "source_dest_check" and len(instance.nics) > 1:
-            raise errors.several_interfaces(instance_id)
-        if key in ("instance_type", "user_data") and instance.state != "stopped":
-            raise errors.AwsError(
-                "IncorrectInstanceState",
-                f"The instance '{instance_id}' is not in the 'stopped' state.",
-            )
-        changed: Instance = super().modify_instance_attribute(instance_id, key, value)
-        return changed
-
     def modify_instance_metadata_options(self, instance_id: str, **options: Any) -> Any:
         """What is not named stays as it is."""
         instance: Instance = self.get_instance(instance_id)
@@ -430,15 +424,6 @@ class Instances(ElasticIps):
         kept = dict(zip(names, _metadata_values(instance.metadata_options), strict=True))
         named = {name: value for name, value in options.items() if value is not None}
         return super().modify_instance_metadata_options(instance_id, **{**kept, **named})
-
-    def modify_instance_security_groups(
-        self, instance_id: str, new_group_id_list: Sequence[str]
-    ) -> Instance:
-        instance: Instance = self.get_instance(instance_id)
-        if len(instance.nics) > 1:
-            raise errors.several_interfaces(instance_id)
-        instance.security_groups = self.groups_in(str(instance.vpc_id), new_group_id_list)
-        return instance
 
 
 SETTLED: Mapping[str, StateName] = {

@@ -11,15 +11,15 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from pileus.model.addresses import reserved_addresses
 from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2.acls import NetworkAcls
 from pileus.vpc.ec2.filters import INTERFACE, select
-from pileus.vpc.ec2.networks import Networks
 from pileus.vpc.ec2.objects import Instance, Interface
 
 GROUPS_PER_INTERFACE = 5
 """Default quota. [Amazon VPC user guide, Security groups quotas]"""
 
 
-class Interfaces(Networks):
+class Interfaces(NetworkAcls):
     """Every private address of a subnet is on one interface at most."""
 
     def create_network_interface(
@@ -78,7 +78,7 @@ class Interfaces(Networks):
             address
             for eni in self.enis.values()
             if eni.subnet is subnet
-            for address in eni.addresses
+            for address in eni.registered
         }
 
     def free(self, subnet: Any, count: int, avoid: Sequence[IPv4Address] = ()) -> list[IPv4Address]:
@@ -159,6 +159,8 @@ class Interfaces(Networks):
             raise errors.interface_in_use(eni_id)
         if instance.state not in ("running", "stopped"):
             raise errors.instance_not_ready(instance_id)
+        if int(device_index) < 0:
+            raise errors.invalid_value(f"Invalid device index '{device_index}'")
         if int(device_index) in instance.nics:
             raise errors.device_index_taken(instance_id, int(device_index))
         if interface.vpc_id != instance.vpc_id:
@@ -173,8 +175,10 @@ class Interfaces(Networks):
         limits = INSTANCE_TYPES[instance_type]["NetworkInfo"]
         if len(interfaces) > limits["MaximumNetworkInterfaces"]:
             raise errors.attachment_limit(len(interfaces), instance_type)
-        if any(len(i.addresses) > limits["Ipv4AddressesPerInterface"] for i in interfaces):
+        if any(interface.slots > limits["Ipv4AddressesPerInterface"] for interface in interfaces):
             raise errors.private_address_limit()
+        if any(interface.prefixes for interface in interfaces):
+            check_prefixes(instance_type)
 
     def detach_network_interface(self, attachment_id: str) -> None:
         for eni in self.enis.values():
@@ -214,7 +218,7 @@ class Interfaces(Networks):
         if any(owner and not reassign for owner in owners):
             raise errors.address_in_use()
         if any(
-            owner and owner.addresses[0] == address
+            owner and address not in owner.addresses[1:]
             for owner, address in zip(owners, wanted, strict=True)
         ):
             raise errors.address_in_use()
@@ -226,7 +230,7 @@ class Interfaces(Networks):
 
     def _owner(self, subnet: Any, address: IPv4Address) -> Interface | None:
         for eni in self.enis.values():
-            if eni.subnet is subnet and address in eni.addresses:
+            if eni.subnet is subnet and address in eni.registered:
                 found: Interface = eni
                 return found
         return None
@@ -235,7 +239,7 @@ class Interfaces(Networks):
         if interface.instance is None:
             return
         limits = INSTANCE_TYPES[interface.instance.instance_type]["NetworkInfo"]
-        if len(interface.addresses) + more > limits["Ipv4AddressesPerInterface"]:
+        if interface.slots + more > limits["Ipv4AddressesPerInterface"]:
             raise errors.private_address_limit()
 
     def _move(self, address: IPv4Address, owner: Interface | None, to: Interface) -> None:
@@ -265,3 +269,9 @@ class Interfaces(Networks):
         for address in addresses:
             interface.remove(address)
         return interface
+
+
+def check_prefixes(instance_type: str) -> None:
+    """Raises UnsupportedOperation for a type that is not built on Nitro."""
+    if INSTANCE_TYPES[instance_type].get("Hypervisor") == "xen":
+        raise errors.no_prefixes(instance_type)

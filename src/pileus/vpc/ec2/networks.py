@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Any
@@ -11,7 +12,6 @@ from moto.ec2.models import EC2Backend
 from pileus.vpc.ec2 import errors
 from pileus.vpc.ec2.filters import (
     INTERNET_GATEWAY,
-    NETWORK_ACL,
     ROUTE_TABLE,
     SECURITY_GROUP,
     SECURITY_GROUP_RULE,
@@ -19,13 +19,18 @@ from pileus.vpc.ec2.filters import (
     VPC,
     select,
 )
-from pileus.vpc.ec2.objects import Route
+from pileus.vpc.ec2.objects import Route, Subnet
 from pileus.vpc.ec2.quotas import VPCS, Quotas
 from pileus.vpc.ec2.settings import Ec2Settings
 from pileus.vpc.ec2.tokens import Tokens
 
 LARGEST_SUBNET, SMALLEST_SUBNET = 16, 28
 """Prefix lengths. [Amazon VPC user guide, Subnet sizing]"""
+
+_GROUP_TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+"""A group's name or description. [API_CreateSecurityGroup]"""
+ROUTES = 50
+"""A table. Default quota. [Amazon VPC user guide, "Amazon VPC quotas"]"""
 
 IP_PROTOCOLS = {"-1": "-1", "tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "icmp": "icmp"}
 IP_PROTOCOLS |= {"1": "icmp", "all": "-1", "icmpv6": "58"}
@@ -51,7 +56,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def create_vpc(self, cidr_block: str, *args: Any, **options: Any) -> Any:
         if len(self.vpcs) >= self.quotas[VPCS]:
             raise errors.vpc_limit()
-        return super().create_vpc(_canonical(cidr_block), *args, **options)
+        return super().create_vpc(canonical(cidr_block), *args, **options)
 
     def get_vpc(self, vpc_id: str) -> Any:
         if vpc_id not in self.vpcs:
@@ -66,7 +71,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def delete_vpc(self, vpc_id: str) -> Any:
         self.get_vpc(vpc_id)
         groups = [group for group in self.groups[vpc_id].values() if not group.is_default]
-        if groups or self.gateway_of(vpc_id) or any(self._subnets_in(vpc_id)):
+        if groups or self.gateway_of(vpc_id) or any(self.subnets_in(vpc_id)):
             raise errors.dependency("vpc", vpc_id)
         tables = [table for table in self.route_tables.values() if table.vpc_id == vpc_id]
         if any(table.main_association_id is None for table in tables):
@@ -81,17 +86,16 @@ class Networks(EC2Backend):  # type: ignore[misc]
 
     _deleting: str | None = None
 
-    def _subnets_in(self, vpc_id: str) -> Iterator[Any]:
+    def subnets_in(self, vpc_id: str) -> Iterator[Any]:
+        """A VPC's subnets."""
         for zone in self.subnets.values():
             yield from (subnet for subnet in zone.values() if subnet.vpc_id == vpc_id)
 
     def create_subnet(self, vpc_id: str, cidr_block: str, *args: Any, **options: Any) -> Any:
-        cidr = _canonical(cidr_block)
+        cidr = canonical(cidr_block)
         if not LARGEST_SUBNET <= IPv4Network(cidr).prefixlen <= SMALLEST_SUBNET:
             raise errors.subnet_range(cidr)
-        subnet = super().create_subnet(vpc_id, cidr, *args, **options)
-        subnet.default_for_az = subnet.map_public_ip_on_launch = False
-        return subnet
+        return Subnet.adopt(super().create_subnet(vpc_id, cidr, *args, **options))
 
     def describe_subnets(
         self, subnet_ids: Sequence[str] | None = None, filters: Any = None
@@ -177,6 +181,11 @@ class Networks(EC2Backend):  # type: ignore[misc]
         association: str = super().associate_route_table(route_table_id, subnet_id=subnet_id)
         return association
 
+    def disassociate_route_table(self, association_id: str) -> None:
+        if any(table.main_association_id == association_id for table in self.route_tables.values()):
+            raise errors.main_association(association_id)
+        super().disassociate_route_table(association_id)
+
     def replace_route_table_association(self, association_id: str, route_table_id: str) -> str:
         new = self.get_route_table(route_table_id)
         for old in self.route_tables.values():
@@ -203,6 +212,8 @@ class Networks(EC2Backend):  # type: ignore[misc]
             if destination_cidr_block in {route.destination_cidr_block for route in table.routes}:
                 raise errors.route_exists(destination_cidr_block)
             self._check_specific(table, destination_cidr_block, options)
+            if len(table.routes) > ROUTES:  # the local one is not counted
+                raise errors.route_limit()
         return Route.adopt(super().create_route(route_table_id, destination_cidr_block, **options))
 
     def replace_route(
@@ -267,22 +278,15 @@ class Networks(EC2Backend):  # type: ignore[misc]
             raise errors.unsupported(f"routes to {target}")
 
     def _check_specific(self, table: Any, destination: str, options: Mapping[str, Any]) -> None:
-        network = IPv4Network(self.get_vpc(table.vpc_id).cidr_block)
-        if not options.get("interface_id") and IPv4Network(destination).subnet_of(network):
+        ranges = self.get_vpc(table.vpc_id).get_cidr_block_association_set()
+        inside = any(
+            IPv4Network(destination).subnet_of(IPv4Network(one["cidr_block"])) for one in ranges
+        )
+        if inside and not options.get("interface_id"):
             raise errors.invalid_value(
                 f"The destination CIDR block {destination} is equal to or more specific than one "
                 "of this VPC's CIDR blocks. This route can target only an interface or an instance."
             )
-
-    # Network ACLs: each VPC has its default one, which lets everything through
-
-    def describe_network_acls(
-        self, network_acl_ids: Sequence[str] | None = None, filters: Any = None
-    ) -> list[Any]:
-        for id in network_acl_ids or ():
-            if id not in self.network_acls:
-                raise errors.acl_unknown(id)
-        return select(super().describe_network_acls(network_acl_ids), filters, NETWORK_ACL)
 
     # Security groups
 
@@ -294,6 +298,11 @@ class Networks(EC2Backend):  # type: ignore[misc]
         self.get_vpc(vpc_id)
         if name == "default" and not options.get("is_default"):
             raise errors.invalid_value("Cannot use reserved security group name: default")
+        if name.lower().startswith("sg-"):
+            raise errors.invalid_value("Group names may not be in the format sg-*.")
+        for parameter, text in (("GroupName", name), ("GroupDescription", description)):
+            if not _GROUP_TEXT.fullmatch(text):
+                raise errors.group_text(parameter, text)
         return super().create_security_group(name, description, vpc_id=vpc_id, **options)
 
     def describe_security_groups(
@@ -304,6 +313,10 @@ class Networks(EC2Backend):  # type: ignore[misc]
     ) -> list[Any]:
         for group in group_ids or ():
             self.security_group(group)
+        names = {group.name for by_id in self.groups.values() for group in by_id.values()}
+        for name in groupnames or ():
+            if name not in names:
+                raise errors.group_not_found(name)
         found = super().describe_security_groups(group_ids, groupnames)
         return select(found, filters, SECURITY_GROUP)
 
@@ -339,10 +352,10 @@ class Networks(EC2Backend):  # type: ignore[misc]
         self.tags.pop(group_id, None)
 
     def authorize_security_group_ingress(self, **rule: Any) -> Any:
-        return super().authorize_security_group_ingress(**self._checked(rule))
+        return super().authorize_security_group_ingress(**self._of_the_same_network(rule))
 
     def authorize_security_group_egress(self, **rule: Any) -> Any:
-        return super().authorize_security_group_egress(**self._checked(rule))
+        return super().authorize_security_group_egress(**self._of_the_same_network(rule))
 
     def revoke_security_group_ingress(self, **rule: Any) -> None:
         wanted = rule if rule.get("security_rule_ids") else self._checked(rule)
@@ -351,6 +364,12 @@ class Networks(EC2Backend):  # type: ignore[misc]
     def revoke_security_group_egress(self, **rule: Any) -> None:
         wanted = rule if rule.get("security_rule_ids") else self._checked(rule)
         super().revoke_security_group_egress(**wanted)
+
+    def update_security_group_rule_descriptions_ingress(self, **rule: Any) -> Any:
+        return super().update_security_group_rule_descriptions_ingress(**self._checked(rule))
+
+    def update_security_group_rule_descriptions_egress(self, **rule: Any) -> Any:
+        return super().update_security_group_rule_descriptions_egress(**self._checked(rule))
 
     def modify_security_group_rules(
         self, group_id: str, rules: Mapping[str, Mapping[str, Any]]
@@ -391,6 +410,15 @@ class Networks(EC2Backend):  # type: ignore[misc]
         known = {"GroupName": named.name, "UserId": self.account_id}
         return {**change, "source_group": {**known, **checked["source_groups"][0]}}
 
+    def _of_the_same_network(self, rule: Mapping[str, Any]) -> dict[str, Any]:
+        """A rule for a group, which may name groups of its own VPC alone."""
+        group = self.security_group(str(rule["group_name_or_id"]))
+        for other in rule.get("source_groups") or ():
+            named = str(other.get("GroupId", ""))
+            if named and self.security_group(named).vpc_id != group.vpc_id:
+                raise errors.group_of_another_network()
+        return self._checked(rule)
+
     def _checked(self, rule: Mapping[str, Any]) -> dict[str, Any]:
         """A rule in AWS's one spelling: canonical networks, named protocols, whole port ranges."""
         protocol = _protocol(rule.get("ip_protocol"))
@@ -405,14 +433,17 @@ class Networks(EC2Backend):  # type: ignore[misc]
                 raise errors.invalid_value(f"Invalid value '{first}-{last}' for portRange.")
         elif protocol != "-1":
             first, last = (-1 if first is None else first), (-1 if last is None else last)
+            if protocol == "icmp" and not (-1 <= int(first) <= 255 and -1 <= int(last) <= 255):
+                raise errors.invalid_value(f"Invalid value '{first}/{last}' for ICMP type or code.")
         ranges = [
-            {**entry, "CidrIp": _canonical(entry["CidrIp"], "cidrIp")}
+            {**entry, "CidrIp": canonical(entry["CidrIp"], "cidrIp")}
             if "CidrIp" in entry
             else entry
             for entry in rule.get("ip_ranges") or ()
         ]
-        far_ends = ranges or rule.get("source_groups") or rule.get("prefix_list_ids")
-        if not far_ends:
+        for entry in rule.get("prefix_list_ids") or ():
+            raise errors.prefix_list_unknown(str(entry.get("PrefixListId", "")))
+        if not (ranges or rule.get("source_groups")):
             raise errors.missing_parameter("ipRanges or groups")
         return {
             **rule,
@@ -423,7 +454,7 @@ class Networks(EC2Backend):  # type: ignore[misc]
         }
 
 
-def _canonical(cidr: str, parameter: str = "cidrBlock") -> str:
+def canonical(cidr: str, parameter: str = "cidrBlock") -> str:
     """A network without host bits, as AWS stores it. Raises InvalidParameterValue."""
     try:
         if "/" not in cidr:
@@ -440,7 +471,7 @@ def _destination(cidr: str | None, ipv6: str | None, prefix_list: str | None) ->
         raise errors.unsupported("routes by IPv6 network or prefix list")
     if not cidr:
         raise errors.missing_parameter("destinationCidrBlock")
-    return _canonical(cidr, "destinationCidrBlock")
+    return canonical(cidr, "destinationCidrBlock")
 
 
 def _protocol(name: Any) -> str:

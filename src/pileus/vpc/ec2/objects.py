@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress as MotoAddress
@@ -11,7 +11,10 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface as MotoI
 from moto.ec2.models.instances import Instance as MotoInstance
 from moto.ec2.models.instances import InstanceState, StateReason
 from moto.ec2.models.route_tables import Route as MotoRoute
+from moto.ec2.models.subnets import Subnet as MotoSubnet
 from moto.ec2.utils import random_eip_association_id, random_mac_address
+
+from pileus.model.addresses import reserved_addresses
 
 
 def _unused_mac(backend: Any) -> str:
@@ -19,6 +22,23 @@ def _unused_mac(backend: Any) -> str:
     while (mac := str(random_mac_address())) in used:
         pass
     return mac
+
+
+class Subnet(MotoSubnet):  # type: ignore[misc]
+    """A subnet of IPv4 alone. `adopt` turns moto's into this class."""
+
+    @classmethod
+    def adopt(cls, subnet: MotoSubnet) -> Subnet:
+        own: Subnet = subnet
+        own.__class__ = cls
+        own.default_for_az = own.map_public_ip_on_launch = False
+        return own
+
+    @property
+    def available_ip_address_count(self) -> int:
+        network = IPv4Network(self.cidr_block)
+        used = {*reserved_addresses(network), *self.ec2_backend.taken(self)}
+        return int(network.num_addresses) - len(used)
 
 
 class Interface(MotoInterface):  # type: ignore[misc]
@@ -47,11 +67,27 @@ class Interface(MotoInterface):  # type: ignore[misc]
         )
         self.mac_address: str = _unused_mac(backend)
         self.wants_public = False
+        self.prefixes: list[IPv4Network] = []
 
     @property
     def addresses(self) -> list[IPv4Address]:
         """Registered addresses, primary first."""
         return [IPv4Address(entry["PrivateIpAddress"]) for entry in self.private_ip_addresses]
+
+    @property
+    def registered(self) -> set[IPv4Address]:
+        """All that nobody else in the subnet can have."""
+        return {*self.addresses, *(address for prefix in self.prefixes for address in prefix)}
+
+    @property
+    def slots(self) -> int:
+        """What counts against the addresses that an instance type allows on an interface."""
+        return len(self.addresses) + len(self.prefixes)
+
+    @property
+    def ipv4_prefixes(self) -> list[dict[str, str]]:
+        """The prefixes as the API shows them."""
+        return [{"Ipv4Prefix": str(prefix)} for prefix in self.prefixes]
 
     def entry(self, address: IPv4Address) -> dict[str, Any]:
         """The API's record of one address. Raises KeyError when it is not this interface's."""

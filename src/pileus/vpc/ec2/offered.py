@@ -33,6 +33,7 @@ READING = frozenset(
         "DescribeVolumes",
         "DescribeVpcAttribute",
         "DescribeVpcs",
+        "GetConsoleOutput",
     ]
 )
 CHANGING = frozenset(
@@ -42,12 +43,15 @@ CHANGING = frozenset(
         "AssociateAddress",
         "AssociateIamInstanceProfile",
         "AssociateRouteTable",
+        "AssociateVpcCidrBlock",
         "AttachInternetGateway",
         "AttachNetworkInterface",
         "AuthorizeSecurityGroupEgress",
         "AuthorizeSecurityGroupIngress",
         "CreateInternetGateway",
         "CreateKeyPair",
+        "CreateNetworkAcl",
+        "CreateNetworkAclEntry",
         "CreateNetworkInterface",
         "CreateRoute",
         "CreateRouteTable",
@@ -57,6 +61,8 @@ CHANGING = frozenset(
         "CreateVpc",
         "DeleteInternetGateway",
         "DeleteKeyPair",
+        "DeleteNetworkAcl",
+        "DeleteNetworkAclEntry",
         "DeleteNetworkInterface",
         "DeleteRoute",
         "DeleteRouteTable",
@@ -69,6 +75,7 @@ CHANGING = frozenset(
         "DisassociateAddress",
         "DisassociateIamInstanceProfile",
         "DisassociateRouteTable",
+        "DisassociateVpcCidrBlock",
         "ImportKeyPair",
         "ModifyInstanceAttribute",
         "ModifyInstanceMetadataOptions",
@@ -79,6 +86,8 @@ CHANGING = frozenset(
         "RebootInstances",
         "ReleaseAddress",
         "ReplaceIamInstanceProfileAssociation",
+        "ReplaceNetworkAclAssociation",
+        "ReplaceNetworkAclEntry",
         "ReplaceRoute",
         "ReplaceRouteTableAssociation",
         "RevokeSecurityGroupEgress",
@@ -96,14 +105,64 @@ CHANGING = frozenset(
 NOT_OFFERED: Mapping[str, frozenset[str]] = {
     "CreateVpc": frozenset({"AmazonProvidedIpv6CidrBlock", "Ipv6CidrBlock", "Ipv4IpamPoolId"}),
     "CreateSubnet": frozenset({"Ipv6CidrBlock", "Ipv6Native", "Ipv4IpamPoolId"}),
-    "CreateNetworkInterface": frozenset({"Ipv4Prefixes", "Ipv4PrefixCount", "Ipv6Prefixes"}),
-    "AssignPrivateIpAddresses": frozenset({"Ipv4Prefixes", "Ipv4PrefixCount"}),
-    "UnassignPrivateIpAddresses": frozenset({"Ipv4Prefixes"}),
+    "AssociateVpcCidrBlock": frozenset(
+        {
+            "AmazonProvidedIpv6CidrBlock",
+            "Ipv4IpamPoolId",
+            "Ipv6CidrBlock",
+            "Ipv6IpamPoolId",
+            "Ipv6Pool",
+        }
+    ),
+    "AllocateAddress": frozenset({"PublicIpv4Pool", "CustomerOwnedIpv4Pool", "IpamPoolId"}),
+    "AttachNetworkInterface": frozenset({"NetworkCardIndex", "EnaSrdSpecification"}),
+    "CreateNetworkInterface": frozenset(
+        {
+            "ConnectionTrackingSpecification",
+            "EnablePrimaryIpv6",
+            "InterfaceType",
+            "Ipv6PrefixCount",
+            "Ipv6Prefixes",
+        }
+    ),
+    "ModifyNetworkInterfaceAttribute": frozenset(
+        {
+            "AssociatePublicIpAddress",
+            "ConnectionTrackingSpecification",
+            "EnablePrimaryIpv6",
+            "EnaSrdSpecification",
+        }
+    ),
+    "ModifySubnetAttribute": frozenset(
+        {
+            "AssignIpv6AddressOnCreation",
+            "CustomerOwnedIpv4Pool",
+            "EnableDns64",
+            "EnableLniAtDeviceIndex",
+            "MapCustomerOwnedIpOnLaunch",
+        }
+    ),
+    "UpdateSecurityGroupRuleDescriptionsEgress": frozenset({"SecurityGroupRuleDescriptions"}),
+    "UpdateSecurityGroupRuleDescriptionsIngress": frozenset({"SecurityGroupRuleDescriptions"}),
     "RunInstances": frozenset(
         {"LaunchTemplate", "Ipv6AddressCount", "Ipv6Addresses", "InstanceMarketOptions"}
     ),
 }
 """Parameters that would be ignored: refusing them is better than a region that pretends."""
+NOT_OFFERED_OF_A_NIC = frozenset(
+    {
+        "AssociateCarrierIpAddress",
+        "ConnectionTrackingSpecification",
+        "EnaSrdSpecification",
+        "Ipv6AddressCount",
+        "Ipv6Addresses",
+        "Ipv6PrefixCount",
+        "Ipv6Prefixes",
+        "NetworkCardIndex",
+        "PrimaryIpv6",
+    }
+)
+"""The same, of the interfaces that RunInstances describes."""
 
 TAGGED: Mapping[str, frozenset[str]] = {
     "AllocateAddress": frozenset({"elastic-ip"}),
@@ -111,6 +170,7 @@ TAGGED: Mapping[str, frozenset[str]] = {
     "AuthorizeSecurityGroupIngress": frozenset({"security-group-rule"}),
     "CreateInternetGateway": frozenset({"internet-gateway"}),
     "CreateKeyPair": frozenset({"key-pair"}),
+    "CreateNetworkAcl": frozenset({"network-acl"}),
     "CreateNetworkInterface": frozenset({"network-interface"}),
     "CreateRouteTable": frozenset({"route-table"}),
     "CreateSecurityGroup": frozenset({"security-group"}),

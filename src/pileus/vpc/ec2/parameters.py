@@ -6,11 +6,27 @@ leave out; unchecked, each would be an internal error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pileus.vpc.ec2 import errors, filters
 from pileus.vpc.ec2.offered import NOT_OFFERED, TAGGED
+
+MOST = 1000
+"""Items of a list. [EC2 API reference, the Describe calls' lists of ids]"""
+MOST_TAGS = 50
+"""Of a resource. [EC2 user guide, "Tag restrictions"]"""
+_NO_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML document can hold, so no answer could show it. [XML 1.0, production Char]"""
+
+
+def check_text(values: Any) -> None:
+    """Raises InvalidCharacter for names or values that could not be shown. `values` are werkzeug's,
+    in which a name may come more than once."""
+    for name, text in values.items(multi=True):
+        if _NO_TEXT.search(name) or _NO_TEXT.search(text):
+            raise errors.invalid_character()
 
 
 def check(action: str, shape: Any, parameters: dict[str, Any]) -> None:
@@ -24,18 +40,21 @@ def check(action: str, shape: Any, parameters: dict[str, Any]) -> None:
     for name in NOT_OFFERED.get(action, frozenset()):
         if parameters.get(name):
             raise errors.unsupported(f"the parameter {name} of {action}")
+    _check_lengths(parameters)
+    _check_ids(parameters)
     filters.check(action, parameters.get("Filters", []))
-    # Only DescribeInstances answers in pages, so only it has handed out tokens.
-    if parameters.get("NextToken") and action != "DescribeInstances":
-        raise errors.invalid_token()
     _check_tag_specifications(action, parameters)
-    for tag in _tags(parameters):
+    tags = list(_tags(parameters))
+    if len(tags) > MOST_TAGS:
+        raise errors.tag_limit()
+    for tag in tags:
         if "Key" not in tag:
             raise errors.missing_parameter("Tag.Key")
         if str(tag["Key"]).lower().startswith("aws:"):
             raise errors.reserved_tag()
         if action != "DeleteTags":
             tag.setdefault("Value", "")
+        _check_length(tag)
     _name_once(parameters)
     if parameters.get("DryRun"):
         raise errors.dry_run()
@@ -53,6 +72,32 @@ def _check_required(shape: Any, value: Any) -> None:
             _check_required(shape.member, item)
 
 
+def _check_lengths(value: Any) -> None:
+    items = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(items, list):
+        if len(items) > MOST:
+            raise errors.invalid_value(f"A list may have {MOST} items, not {len(items)}")
+        for item in items:
+            _check_lengths(item)
+
+
+def _check_ids(parameters: Mapping[str, Any]) -> None:
+    """Ids of another form than the parameter's are not merely unknown, where AWS tells that."""
+    for names, prefix, malformed in _FORMS:
+        for name in names & set(parameters):
+            value = parameters[name]
+            for id in value if isinstance(value, list) else [value]:
+                if not str(id).startswith(prefix):
+                    raise malformed(id)
+
+
+_FORMS = (
+    ({"InstanceId", "InstanceIds"}, "i-", errors.instance_malformed),
+    ({"NetworkInterfaceId", "NetworkInterfaceIds"}, "eni-", errors.interface_malformed),
+    ({"GroupId", "GroupIds", "Groups", "SecurityGroupIds"}, "sg-", errors.group_malformed),
+)
+
+
 def _check_tag_specifications(action: str, parameters: Mapping[str, Any]) -> None:
     named = [one.get("ResourceType") for one in parameters.get("TagSpecifications", [])]
     for resource_type in named:
@@ -68,6 +113,13 @@ def _tags(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield from parameters.get("Tags", [])
     for specification in parameters.get("TagSpecifications", []):
         yield from specification.get("Tags", [])
+
+
+def _check_length(tag: Mapping[str, Any]) -> None:
+    """In characters. [EC2 API reference, Tag]"""
+    for name, most in (("Key", 127), ("Value", 255)):
+        if len(str(tag.get(name, ""))) > most:
+            raise errors.invalid_value(f"Tag {name.lower()} exceeds the maximum length of {most}")
 
 
 def _name_once(parameters: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.vpc.ec2 import errors
+from pileus.vpc.ec2.attributes import Attributes
 from pileus.vpc.ec2.filters import PROFILE_ASSOCIATION, select
-from pileus.vpc.ec2.instances import Instances
 from pileus.vpc.ec2.objects import Instance
 from pileus.vpc.state import profile_arn, profile_id
 
@@ -39,7 +39,7 @@ class Association:
         }
 
 
-class Profiles(Instances):
+class Profiles(Attributes):
     """An instance has one profile at most."""
 
     def launch(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> Any:

@@ -58,13 +58,27 @@ class Ec2Server:
     """A region and its endpoint. `on_change` runs in the thread of the call that caused it."""
 
     def __init__(
-        self, settings: Ec2Settings, on_change: OnChange, wrong: Callable[[], Faults] = Faults
+        self,
+        settings: Ec2Settings,
+        on_change: OnChange,
+        wrong: Callable[[], Faults] = Faults,
+        backend: Backend | None = None,
+        keep: Callable[[Backend], None] = lambda _: None,
+        console: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
-        """`wrong` tells the faults that are switched on, for each call afresh."""
+        """`wrong` tells the faults that are switched on, for each call afresh.
+
+        `backend` is what an earlier process of the region knew, None for a new region; `keep` takes
+        it after each change, before anything follows from that. `console` tells what the machine of
+        an instance has printed so far.
+        """
         self._settings = settings
         self._wrong = wrong
+        self._keep = keep
+        self._console = console
+        self._kept = False
         self._calls = itertools.count()
-        self._backend = Backend(settings)
+        self._backend = backend or Backend(settings)
         self._on_change = on_change
         self._turn = threading.RLock()
         self._state = snapshot(self._backend)
@@ -133,6 +147,7 @@ class Ec2Server:
         """
         with self._turn:
             self._backend.settle(instance_id, state, reason)
+            self._kept = False
             self._publish()
 
     def refresh(self) -> None:
@@ -155,7 +170,12 @@ class Ec2Server:
             return
         self._publishing = True
         try:
-            while (state := snapshot(self._backend)) != self._published:
+            while True:
+                if not self._kept:
+                    self._keep(self._backend)
+                    self._kept = True
+                if (state := snapshot(self._backend)) == self._published:
+                    return
                 self._state, self._published = state, None
                 self._on_change(state)
                 self._published = state
@@ -210,10 +230,11 @@ class Ec2Server:
             return self._quotas(request)
         with self._turn:
             try:
-                return Actions(self._backend).answer(request)
+                return Actions(self._backend, self._console).answer(request)
             finally:
                 # A refused call too may have changed something before it was refused.
                 if request.values.get("Action") in CHANGING:
+                    self._kept = False
                     self._publish()
 
     def _check_origin(self, request: Request) -> None:
@@ -241,7 +262,10 @@ class Ec2Server:
         operation = request.headers.get("X-Amz-Target", "").removeprefix(quotas.TARGET_PREFIX)
         wanted = quotas.parse(request.get_data())
         with self._turn:
-            return 200, json.dumps(self._backend.quotas.answer(operation, wanted))
+            answer = self._backend.quotas.answer(operation, wanted)
+            self._kept = False
+            self._publish()
+            return 200, json.dumps(answer)
 
     def _sts(self, request: Request, request_id: str) -> Answer:
         if request.values.get("Action") != "GetCallerIdentity":

@@ -8,8 +8,10 @@ from typing import Any
 
 from pileus.model.addresses import Mac
 from pileus.vpc import state
+from pileus.vpc.ec2.acls import LAST
 from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.objects import Address, Instance, Interface
+from pileus.vpc.ec2.ranges import networks_of
 
 
 def snapshot(backend: Backend) -> state.RegionState:
@@ -27,6 +29,7 @@ def snapshot(backend: Backend) -> state.RegionState:
         },
         route_tables={id: _route_table(table) for id, table in backend.route_tables.items()},
         groups={group.id: _group(group) for group in groups},
+        network_acls={id: _network_acl(acl) for id, acl in backend.network_acls.items()},
         enis={id: _eni(eni) for id, eni in backend.enis.items()},
         elastic_ips={
             one.allocation_id: _elastic_ip(one) for one in (*backend.addresses, *backend.lent)
@@ -38,7 +41,8 @@ def snapshot(backend: Backend) -> state.RegionState:
 
 
 def _vpc(backend: Backend, vpc: Any) -> state.Vpc:
-    return state.Vpc(vpc.id, IPv4Network(vpc.cidr_block), backend.gateway_of(vpc.id) is not None)
+    first, *further = networks_of(vpc)
+    return state.Vpc(vpc.id, first, backend.gateway_of(vpc.id) is not None, tuple(further))
 
 
 def _route_table(table: Any) -> state.RouteTable:
@@ -74,12 +78,58 @@ def _group(group: Any) -> state.SecurityGroup:
 
 def _permission(rule: Any) -> state.Permission:
     network, group = rule.cidr_ipv4, rule.source_group.get("GroupId")
-    ports = (rule.from_port, rule.to_port)
     return state.Permission(
-        rule.ip_protocol,
-        None if ports[0] in (None, -1) else ports,
+        _protocol(rule.ip_protocol),
+        _ports(rule.from_port, rule.to_port),
         frozenset([IPv4Network(network)] if network else []),
         frozenset([group] if group else []),
+    )
+
+
+_NAMED = {"1": "icmp", "6": "tcp", "17": "udp"}
+
+
+def _protocol(protocol: Any) -> str:
+    return _NAMED.get(str(protocol), str(protocol))
+
+
+def _ports(first: Any, last: Any) -> tuple[int, int] | None:
+    """Of TCP and UDP the ports, of ICMP type and code."""
+    if first is None or int(first) == -1:
+        return None
+    return int(first), -1 if last is None else int(last)
+
+
+def _network_acl(acl: Any) -> state.NetworkAcl:
+    """Its last entry, which denies everything, goes without saying."""
+    entries = sorted(
+        (one for one in acl.network_acl_entries if one.cidr_block and int(one.rule_number) < LAST),
+        key=lambda entry: int(entry.rule_number),
+    )
+    return state.NetworkAcl(
+        acl.id,
+        acl.vpc_id,
+        tuple(_acl_entry(one) for one in entries if not _is_egress(one)),
+        tuple(_acl_entry(one) for one in entries if _is_egress(one)),
+        frozenset(one.subnet_id for one in acl.associations),
+    )
+
+
+def _is_egress(entry: Any) -> bool:
+    return str(entry.egress).lower() == "true"
+
+
+def _acl_entry(entry: Any) -> state.AclEntry:
+    protocol = _protocol(entry.protocol)
+    low, high = entry.port_range_from, entry.port_range_to
+    if protocol == "icmp":
+        low, high = entry.icmp_type, entry.icmp_code
+    return state.AclEntry(
+        int(entry.rule_number),
+        entry.rule_action == "allow",
+        protocol,
+        _ports(low, high),
+        IPv4Network(entry.cidr_block),
     )
 
 
@@ -94,6 +144,7 @@ def _eni(eni: Interface) -> state.Eni:
         source_dest_check=bool(eni.source_dest_check),
         instance=eni.instance.id if eni.instance else None,
         device_index=int(eni.device_index) if eni.instance else None,
+        prefixes=tuple(eni.prefixes),
     )
 
 
@@ -109,11 +160,13 @@ def _elastic_ip(elastic: Address) -> state.ElasticIp:
 
 def _instance(backend: Backend, instance: Instance) -> state.Instance:
     image = backend.amis.get(instance.image_id)
+    name = image.name if image else instance.image_id
+    tags = backend.tags.get(instance.id, {})
     metadata = instance.metadata_options
     return state.Instance(
         id=instance.id,
         type=instance.instance_type,
-        image=image.name if image else instance.image_id,
+        image=name,
         state=instance.state,
         hostname=instance.hostname,
         public_key=instance.public_key,
@@ -128,4 +181,5 @@ def _instance(backend: Backend, instance: Instance) -> state.Instance:
         launched=instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         reboots=instance.reboots,
         profile=instance.profile.name if instance.profile else None,
+        thin=name == state.THIN_IMAGE or tags.get(state.KIND_TAG) == state.THIN,
     )

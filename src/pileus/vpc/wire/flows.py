@@ -23,5 +23,5 @@ def taken_away(former: RegionState, state: RegionState, vpc: str) -> frozenset[I
 
 
 def _holders(state: RegionState, vpc: str) -> dict[IPv4Address, object]:
-    private = {address: eni.id for eni in attached(state, vpc) for address in eni.addresses}
+    private = {address: eni.id for eni in attached(state, vpc) for address in eni.registered}
     return {**private, **{public: one for one, public in elastic_pairs(state, vpc).items()}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
@@ -22,9 +23,24 @@ def device(eni: str) -> str:
     return "eni" + eni.removeprefix("eni-")[-12:]
 
 
-def counter(eni: str, what: Code | str) -> str:
-    """The counter of a NIC for a code, or for "passed_out" and "passed_in"."""
-    return f"{device(eni)}.{what}"
+def counter(device: str, what: Code | str) -> str:
+    """What a device counts for a code, or for "passed_out" and "passed_in"."""
+    return f"{device}.{what}"
+
+
+def numbers(ids: Iterable[str], kind: int) -> dict[str, int]:
+    """A number for each id, the same whatever else there is: for marks and routing tables.
+
+    Ids of another `kind` (1 to 127) have other numbers. Where two of one kind would share one, the
+    latter in their order has the next.
+    """
+    taken: dict[int, str] = {}
+    for one in sorted(ids):
+        number = (kind << 24) | int(hashlib.sha256(one.encode()).hexdigest()[:6], 16)
+        while number in taken:
+            number += 1
+        taken[number] = one
+    return {one: number for number, one in taken.items()}
 
 
 def vpc_namespace(region: str, vpc: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -11,7 +12,7 @@ from pileus.model.verdict import Code
 from pileus.rules import apply as rules
 from pileus.vpc.state import RegionState
 from pileus.vpc.wire.frames import attached
-from pileus.vpc.wire.names import FRAMES_TABLE, PACKETS_TABLE, device, vpc_namespace
+from pileus.vpc.wire.names import FRAMES_TABLE, PACKETS_TABLE, counter, device, vpc_namespace
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def plugged(state: RegionState) -> tuple[PluggedNic, ...]:
     """All plugged NICs of a region, VPC by VPC."""
     return tuple(
         PluggedNic(
-            vpc, eni.id, eni.instance or "", f"eth{eni.device_index}", eni.mac, eni.addresses
+            vpc, eni.id, eni.instance or "", f"eth{eni.device_index}", eni.mac, eni.registered
         )
         for vpc in sorted(state.vpcs)
         for eni in attached(state, vpc)
@@ -56,17 +57,18 @@ def wire_report(region: str, nics: Iterable[PluggedNic]) -> tuple[NicReport, ...
     return tuple(_report(nic, counters[nic.vpc]) for nic in nics)
 
 
-def _counters(namespace: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _counters(namespace: str) -> Mapping[str, int]:
+    found: Counter[str] = Counter()
     for family, name in (("netdev", FRAMES_TABLE), ("inet", PACKETS_TABLE)):
         table = rules.read(family, name, namespace=namespace)
-        found.update(table.counters if table else {})
+        for what, each in (table.counted if table else {}).items():
+            found.update({counter(nic, what): packets for nic, packets in each.items()})
     return found
 
 
 def _report(nic: PluggedNic, counters: Mapping[str, int]) -> NicReport:
     def packets(what: str) -> int:
-        return counters.get(f"{device(nic.eni)}.{what}", 0)
+        return counters.get(counter(device(nic.eni), what), 0)
 
     return NicReport(
         nic,

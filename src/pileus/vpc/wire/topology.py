@@ -1,7 +1,8 @@
 """Which links, addresses, routes and neighbours a VPC's namespace has. Pure.
 
-A packet is routed by these rules, in this order: registered addresses of the VPC; the route table
-of the subnet it comes from; and, when none has a route, the device `nowhere`, where it is counted.
+A packet is routed by these rules, in this order: straight to a NIC, where its frame was addressed
+so; registered addresses of the VPC; the route table of the subnet it comes from, which is its mark;
+and, when none has a route, the device `nowhere`, where it is counted.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from pileus.model.addresses import METADATA_SERVICE, Mac, subnet_router
+from pileus.model.addresses import METADATA_SERVICE, Mac, name_server, subnet_router
 from pileus.system.netns import NamespaceConfig, Neighbour, Route, RoutingRule
-from pileus.vpc.state import RegionState, Subnet, Vpc
-from pileus.vpc.wire.frames import attached
+from pileus.vpc.state import RegionState, Vpc
+from pileus.vpc.wire.frames import attached, straight_numbers, subnet_numbers
 from pileus.vpc.wire.names import GATEWAY, NOWHERE, device, router_mac
 
 JUMBO = 9001
@@ -20,7 +21,7 @@ JUMBO = 9001
 INTERNET_MTU = 1500
 
 DEFAULT = IPv4Network("0.0.0.0/0")
-_MAIN, _NOWHERE_TABLE, _FIRST_SUBNET_TABLE = 254, 900, 1000
+_MAIN, _NOWHERE_TABLE = 254, 900
 
 VPC_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -77,14 +78,15 @@ def nic_links(state: RegionState, vpc: str) -> tuple[NicLink, ...]:
 def vpc_config(state: RegionState, vpc_id: str, uplink: Uplink) -> NamespaceConfig:
     """The wanted content of the VPC's namespace."""
     vpc = state.vpcs[vpc_id]
-    subnets = sorted((s for s in state.subnets.values() if s.vpc == vpc_id), key=lambda s: s.id)
+    tables = subnet_numbers(state, vpc_id)
     enis = attached(state, vpc_id)
-    pairs = [(device(eni.id), address, eni.mac) for eni in enis for address in eni.addresses]
+    straight = straight_numbers(enis)
+    pairs = [(device(eni.id), address, eni.mac) for eni in enis for address in eni.registered]
     return NamespaceConfig(
         addresses=frozenset(
             [
                 ("lo", IPv4Interface(METADATA_SERVICE)),
-                ("lo", IPv4Interface(vpc.cidr.network_address + 2)),
+                ("lo", IPv4Interface(name_server(vpc.cidr))),
                 (GATEWAY, IPv4Interface((uplink.vpc_end, 30))),
                 *(
                     (device(eni.id), IPv4Interface(subnet_router(state.subnets[eni.subnet].cidr)))
@@ -95,19 +97,21 @@ def vpc_config(state: RegionState, vpc_id: str, uplink: Uplink) -> NamespaceConf
         routes=frozenset(
             [
                 *(Route(IPv4Network(address), name) for name, address, _ in pairs),
-                Route(vpc.cidr, NOWHERE),
+                *(Route(network, NOWHERE) for network in vpc.networks),
                 Route(DEFAULT, NOWHERE, table=_NOWHERE_TABLE),
-                *_subnet_routes(state, vpc, subnets, uplink),
+                *_subnet_routes(state, vpc, uplink),
+                *(
+                    Route(DEFAULT, device(id), state.enis[id].addresses[0], table=number)
+                    for id, number in straight.items()
+                ),
             ]
         ),
         neighbours=frozenset(Neighbour(address, name, mac) for name, address, mac in pairs),
         rules=frozenset(
             [
+                *(RoutingRule(50, number, mark=number) for number in straight.values()),
                 RoutingRule(100, _MAIN, suppress_default=True),
-                *(
-                    RoutingRule(200, _subnet_table(subnets, eni.subnet), device(eni.id))
-                    for eni in enis
-                ),
+                *(RoutingRule(200, number, mark=number) for number in tables.values()),
                 RoutingRule(300, _NOWHERE_TABLE),
             ]
         ),
@@ -115,19 +119,12 @@ def vpc_config(state: RegionState, vpc_id: str, uplink: Uplink) -> NamespaceConf
     )
 
 
-def _subnet_table(subnets: list[Subnet], subnet: str) -> int:
-    return _FIRST_SUBNET_TABLE + [s.id for s in subnets].index(subnet)
-
-
-def _subnet_routes(
-    state: RegionState, vpc: Vpc, subnets: list[Subnet], uplink: Uplink
-) -> list[Route]:
+def _subnet_routes(state: RegionState, vpc: Vpc, uplink: Uplink) -> list[Route]:
     """Each subnet's route table, its `local` route aside: that one is the main table."""
     plugged = {eni.id: eni for eni in attached(state, vpc.id)}
     routes = []
-    for subnet in subnets:
-        table = _subnet_table(subnets, subnet.id)
-        for route in state.route_table_of(subnet).routes:
+    for id, table in subnet_numbers(state, vpc.id).items():
+        for route in state.route_table_of(state.subnets[id]).routes:
             if route.target == "igw" and vpc.has_internet_gateway:
                 routes.append(Route(route.destination, GATEWAY, uplink.internet_end, table=table))
             elif route.target in plugged:
@@ -135,6 +132,6 @@ def _subnet_routes(
                 routes.append(
                     Route(route.destination, device(eni.id), eni.addresses[0], table=table)
                 )
-            elif route.target not in ("local", "igw"):  # a black hole, as a NIC is while unplugged
+            elif route.target != "local":  # a black hole, as a NIC is while unplugged
                 routes.append(Route(route.destination, NOWHERE, table=table))
     return routes
