@@ -236,8 +236,12 @@ def _processes(pattern: str) -> list[str]:
     return found
 
 
-def until(what: str, look: Callable[[], T], seconds: float = 20) -> T:
-    """Ask again until the answer is true; fail with `what` when time is up."""
+def until(what: str, look: Callable[[], T], seconds: float = 60) -> T:
+    """Ask again until the answer is true; fail with `what` when time is up.
+
+    Time for what is to happen soon: two of the half minutes after which the uplink's agent looks at
+    everything, and as much as Neutron takes where other tests keep both cores busy.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := look()):
         assert time.monotonic() < deadline, what

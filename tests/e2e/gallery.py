@@ -14,7 +14,7 @@ from pileus.model.finding import Finding
 from pileus.model.path import Asked, Row, Trace
 from pileus.system.clock import seconds
 
-TAKES_EFFECT_SECONDS = 20.0
+TAKES_EFFECT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def test_what_users_made_by_other_means_is_left_alone(cloud: CloudUnderTest) -> 
     users = "add table ip users; add chain ip users c; add rule ip users c counter"
     cloud.controller(*inside, users)
     cloud.controller(*inside, "delete", "table", "ip", "pileus_publish")
+    # No event tells the agent of this one: it is found when everything is looked at.
     until("the agent put the port back", lambda: cloud.status["state"] == "up")
     assert cloud.json("up")["changed"] == []
     assert "table ip users" in cloud.controller(*inside, "list", "tables").stdout

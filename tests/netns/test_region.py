@@ -249,7 +249,7 @@ def test_what_the_wire_drops_is_told_and_a_nic_can_be_listened_to(
         found = [one for one in control.drops(OTHER) if one.code is Code.SOURCE_IP]
         return found[-1] if found else None
 
-    drop = clock.poll(told, what="nothing was told", hint="-", timeout=5, interval=0.05)
+    drop = clock.poll(told, what="nothing was told", hint="-", timeout=20, interval=0.05)
     assert (drop.eni, drop.instance, drop.device) == (eni, machine, "eth0")
     assert drop.fields["source"] == "172.16.20.99"
     with pytest.raises(Refused, match="eni-none"):

@@ -63,7 +63,7 @@ def drops(path: Path, wanted: Code) -> list[DroppedFrame]:
         found = [DroppedFrame.from_json(one) for one in files.read_json(path) or []]
         return found if any(one.code is wanted for one in found) else None
 
-    return clock.poll(look, what=f"{wanted} was not told", hint="-", timeout=5, interval=0.02)
+    return clock.poll(look, what=f"{wanted} was not told", hint="-", timeout=20, interval=0.02)
 
 
 def test_a_dropped_frame_is_told_with_its_nic_and_what_was_wrong(
