@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cloud_under_test import FOREIGN, CloudUnderTest, until
+from cloud_under_test import FOREIGN, CloudUnderTest, openstack, until
 from tenants import Town
 from traffic import Traffic
 
@@ -110,12 +110,24 @@ def test_addresses_and_ports_come_back(
     before = cloud.dropped("eth1")
     with Traffic(cloud, user) as traffic:
         BREAKS[what](cloud, town)
-        until(f"{what}: ping", lambda: answers(cloud, user), RECOVERY_SECONDS)
-        until(f"{what}: published", lambda: published_answers(cloud), RECOVERY_SECONDS)
+        recovers(cloud, town, f"{what}: ping", lambda: answers(cloud, user))
+        recovers(cloud, town, f"{what}: published", lambda: published_answers(cloud))
     record_property("outage", f"{what}: {traffic.outage}")
     rose = cloud.rise("eth1", before)
     assert not set(rose) & set(FOREIGN), "nothing foreign left in between"
     until(f"{what}: health", lambda: health(cloud) == "ok", RECOVERY_SECONDS)
+
+
+def recovers(cloud: CloudUnderTest, town: Town, what: str, look: Callable[[], bool]) -> None:
+    """Wait until it does; where it does not, say where the user's packets die, and what the server
+    said last."""
+    try:
+        until(what, look, RECOVERY_SECONDS)
+    except AssertionError as error:
+        (server, *_) = town.servers
+        trace = cloud.pileus("trace", "internet", str(server.public), check=False)
+        log = openstack(cloud, "console", "log", "show", server.id)
+        raise AssertionError(f"{error}\n{trace.stdout}{trace.stderr}\n{log}") from error
 
 
 def health(cloud: CloudUnderTest) -> str:
