@@ -34,6 +34,16 @@ FOREIGN = (
     "UNDERLAY_ARP_SENDER_UNREGISTERED",
 )
 """What the wire counts when a frame of the cloud's own is sent under a false name."""
+CANARY = "ASIACANARY"
+"""How the simulated metadata's role credentials begin."""
+FOR_METADATA = (
+    "wget -T 2 -qO- http://169.254.169.254/latest/meta-data/iam/security-credentials/role",
+    "wget -T 2 -qO- http://169.254.169.254:8080/latest/meta-data/",
+    "nc -w 2 169.254.169.254 443",
+    "nc -u -w 1 169.254.169.123 123",
+    "nc -u -w 1 169.254.169.253 53",
+)
+"""What a server tries, to reach the cloud below by its link-local services."""
 
 
 @dataclass

@@ -6,12 +6,10 @@ from functools import partial
 from ipaddress import IPv4Address
 
 import pytest
-from cloud_under_test import FOREIGN, CloudUnderTest, until
+from cloud_under_test import CANARY, FOR_METADATA, FOREIGN, CloudUnderTest, until
 from tenants import NO_ADDRESS, POOL, Town, public_of
 
 NO_MORE = r"(?i)no more ip addresses"
-CANARY = "ASIACANARY"
-"""How the simulated metadata's role credentials begin."""
 
 
 def test_each_registered_address_has_an_elastic_ip(cloud: CloudUnderTest, town: Town) -> None:
@@ -121,16 +119,7 @@ def name_at(cloud: CloudUnderTest, address: str, port: int) -> str:
     return cloud.ssh_from_internet(address, port, "hostname").stdout
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "wget -T 2 -qO- http://169.254.169.254/latest/meta-data/iam/security-credentials/role",
-        "wget -T 2 -qO- http://169.254.169.254:8080/latest/meta-data/",
-        "nc -w 2 169.254.169.254 443",
-        "nc -u -w 1 169.254.169.123 123",
-        "nc -u -w 1 169.254.169.253 53",
-    ],
-)
+@pytest.mark.parametrize("attempt", FOR_METADATA)
 def test_a_tenant_never_reaches_the_metadata_of_the_cloud_below(
     cloud: CloudUnderTest, town: Town, attempt: str
 ) -> None:

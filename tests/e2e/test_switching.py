@@ -5,7 +5,14 @@ from __future__ import annotations
 import subprocess
 from ipaddress import IPv4Address
 
-from cloud_under_test import FOREIGN, CloudUnderTest, openstack_command, until
+from cloud_under_test import (
+    CANARY,
+    FOR_METADATA,
+    FOREIGN,
+    CloudUnderTest,
+    openstack_command,
+    until,
+)
 from tenants import Town, leave
 
 
@@ -60,9 +67,14 @@ def test_a_tenant_does_not_reach_the_metadata_below_by_a_cloned_mac_either(
     cloud: CloudUnderTest,
 ) -> None:
     cloud.write(uplink="mac-clone")
+    cloud.expose_metadata()
     asked, stopped = cloud.metadata_requests(), cloud.pipeline()["UPLINK_LINK_LOCAL"]
-    attempt = "echo GET / | nc -w 2 169.254.169.254 8080; true"
-    cloud.ssh_from_internet(str(cloud.provider_public), 522, attempt)
+    attempts = "; ".join(f"echo GET / | {attempt}" for attempt in FOR_METADATA)
+    seen = cloud.ssh_from_internet(
+        str(cloud.provider_public), 522, f"{attempts}; echo tried them all"
+    )
+    assert seen.stdout.endswith("tried them all\n")
+    assert CANARY not in seen.stdout + seen.stderr
     assert cloud.metadata_requests() == asked
     assert cloud.pipeline()["UPLINK_LINK_LOCAL"] > stopped
 
