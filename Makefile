@@ -4,7 +4,7 @@ export PYTHONSAFEPATH = 1
 .DEFAULT_GOAL := help
 
 .PHONY: help install up down test lint test-fast test-e2e test-gallery test-found test-changed \
-  test-kernel test-unit image bench-up bench-uplink bench-trace bench-vpc docs lock
+  test-kernel test-api test-unit image bench-up bench-uplink bench-trace bench-vpc docs lock
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,11 +19,12 @@ up: install ## Bring the default cloud up
 down: install ## Take it back, without asking
 	@./pileus down --yes
 
-# Two at a time, as each keeps about one core busy. The tests on a whole cloud are in two halves, each
-# with a cloud of its own; where the memory is not enough for two, one half waits for the other.
+# Two at a time, as each keeps about one core busy, in an order that ends both lanes about together. The
+# tests on a whole cloud are in two halves, each with a cloud of its own; where the memory is not enough
+# for two, one half waits for the other.
 test: install ## Run everything: lint, types, contracts, and all tests
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going \
-	  test-changed lint test-kernel test-found test-unit
+	  test-changed lint test-kernel test-found test-api test-unit
 
 ifneq ($(shell awk '/^MemAvailable/ && $$2 < 14e6' /proc/meminfo),)
 test-changed: | test-found
@@ -39,7 +40,7 @@ lint: install ## Style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-fast: lint test-unit test-kernel ## All tests but those that need a whole cloud
+test-fast: lint test-unit test-api test-kernel ## All tests but those that need a whole cloud
 
 test-e2e: install ## The tests on a whole cloud, brought up once
 	$(BIN)/pytest tests/e2e
@@ -47,13 +48,14 @@ test-e2e: install ## The tests on a whole cloud, brought up once
 test-gallery: install ## All faults of the gallery, on a cloud brought up once
 	$(BIN)/pytest tests/e2e/test_gallery.py --gallery
 
-KERNEL := tests/api tests/contract tests/netns
+test-kernel: install ## The tests in network namespaces
+	$(BIN)/pytest tests/netns
 
-test-kernel: install ## The tests in network namespaces, and on the simulated region's API
-	$(BIN)/pytest $(KERNEL)
+test-api: install ## The tests on the simulated region's API
+	$(BIN)/pytest tests/api tests/contract
 
 test-unit: install ## The tests that have no side effects
-	$(BIN)/pytest --ignore=tests/e2e $(KERNEL:%=--ignore=%)
+	$(BIN)/pytest tests/unit tests/golden
 
 image: install ## Bake the machine image, where it is not there yet
 	@./pileus image build
