@@ -42,8 +42,7 @@ lint: install ## Style, types and import contracts
 
 test-fast: lint test-unit test-api test-kernel ## All tests but those that need a whole cloud
 
-test-e2e: install ## The tests on a whole cloud, brought up once
-	$(BIN)/pytest tests/e2e
+test-e2e: test-found test-changed ## The tests on a whole cloud, in two halves
 
 test-gallery: install ## All faults of the gallery, on a cloud brought up once
 	$(BIN)/pytest tests/e2e/test_gallery.py --gallery

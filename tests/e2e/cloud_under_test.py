@@ -23,9 +23,19 @@ from pileus.vpc import control
 
 T = TypeVar("T")
 TOP = Path(__file__).parents[2]
-STAGES = ("region", "underlay", "machine", "openstack", "networks and servers", "published ports")
+STAGES = (
+    "region",
+    "underlay",
+    "machine",
+    "openstack",
+    "networks and servers",
+    "published ports",
+    "checks",
+)
 """Each is cut off once, as soon as it begins, before the cloud may come up whole."""
 UP_SECONDS = 600
+RECOVERY_SECONDS = 150.0
+"""What a cloud may take to be well again after anything that restarts."""
 GROUPS = ("sim", "image", "floating-ip", "agent")
 """Commands whose second word is a command, too."""
 FOREIGN = (
@@ -36,12 +46,17 @@ FOREIGN = (
 """What the wire counts when a frame of the cloud's own is sent under a false name."""
 CANARY = "ASIACANARY"
 """How the simulated metadata's role credentials begin."""
+PROFILE = "canary"
+CREDENTIALS = f"http://169.254.169.254/latest/meta-data/iam/security-credentials/{PROFILE}"
 FOR_METADATA = (
-    "wget -T 2 -qO- http://169.254.169.254/latest/meta-data/iam/security-credentials/role",
+    f"wget -T 2 -qO- {CREDENTIALS}",
     "wget -T 2 -qO- http://169.254.169.254:8080/latest/meta-data/",
-    "nc -w 2 169.254.169.254 443",
-    "nc -u -w 1 169.254.169.123 123",
-    "nc -u -w 1 169.254.169.253 53",
+    "printf 'PUT /latest/api/token HTTP/1.0\\r\\n"
+    "X-aws-ec2-metadata-token-ttl-seconds: 60\\r\\n\\r\\n'"
+    " | nc -w 2 169.254.169.254 80",
+    "echo GET / | nc -w 2 169.254.169.254 443",
+    "echo GET / | nc -u -w 1 169.254.169.123 123",
+    "echo GET / | nc -u -w 1 169.254.169.253 53",
 )
 """What a server tries, to reach the cloud below by its link-local services."""
 
@@ -92,6 +107,14 @@ class CloudUnderTest:
         key = ["-i", str(self.state / "id_ed25519"), "-p", str(port)]
         return self.internet("ssh", *options, *key, f"root@{address}", *command, check=False)
 
+    def landing(self, address: str | None = None, port: int = 522) -> str:
+        """The name that SSH from the internet lands in, with a newline; empty where it does not.
+
+        Without an address, at the Elastic IP of the router's own.
+        """
+        at = address or str(self.provider_public)
+        return self.ssh_from_internet(at, port, "hostname").stdout
+
     @property
     def watch(self) -> str:
         """The table that counts what leaves the host while this cloud is up."""
@@ -139,7 +162,10 @@ class CloudUnderTest:
         return sum(self.wire("eth1")["metadata_requests"].values())
 
     def expose_metadata(self) -> None:
-        """Attach a role, whose credentials are canaries, and ask for no token: the worst case."""
+        """Attach a role, whose credentials are canaries, and ask for no token: the worst case.
+
+        The machine itself reads them then, so that a tenant who does not was kept from it.
+        """
         client = boto3.client(
             "ec2",
             region_name="us-east-1",
@@ -155,8 +181,9 @@ class CloudUnderTest:
             "IamInstanceProfileAssociations"
         ]:
             client.associate_iam_instance_profile(
-                InstanceId=node["instance_id"], IamInstanceProfile={"Name": "canary"}
+                InstanceId=node["instance_id"], IamInstanceProfile={"Name": PROFILE}
             )
+        assert CANARY in self.controller("curl", "-sf", "-m", "5", CREDENTIALS).stdout
 
     def wire(self, device: str) -> Any:
         """What the wire tells of one of the machine's NICs."""
@@ -257,6 +284,13 @@ def until(what: str, look: Callable[[], T], seconds: float = 60) -> T:
         assert time.monotonic() < deadline, what
         time.sleep(0.5)  # each look is a command of its own
     return answer
+
+
+def reboot(cloud: CloudUnderTest) -> None:
+    """The machine, by its own command; back when it lets in again."""
+    before = cloud.booted()
+    cloud.controller("sudo", "systemctl", "reboot", check=False)
+    until("the machine came back", lambda: cloud.booted() not in ("", before), RECOVERY_SECONDS)
 
 
 def openstack_command(cloud: CloudUnderTest, *words: str) -> list[str]:

@@ -20,10 +20,18 @@ from cloud_under_test import (
 from host_watch import watched
 from tenants import Town, settle_in
 
-CHANGES = ("test_restarts", "test_several_nics", "test_switching", "test_taken_down")
+CHANGES = (
+    "test_mac_clone",
+    "test_restarts",
+    "test_several_nics",
+    "test_switching",
+    "test_taken_down",
+)
 """Modules of the half in which the cloud changes; the other half has all others."""
 NAMES = {"found": "e2e", "changed": "anew"}
 """The cloud's name, by the half."""
+FIRST: dict[str, dict[str, object]] = {"found": {}, "changed": {"uplink": "mac-clone"}}
+"""What is in the pileus.yaml that the cloud first comes up with."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="use the cloud of these tests that is up already, with its pileus.yaml and its state "
         "in this directory, and leave it up: for work on one test",
     )
-    parser.addoption("--half", choices=NAMES, help="run one half of the suite only")
+    parser.addoption(
+        "--half", choices=NAMES, default="found", help="which half of the suite to run"
+    )
     parser.addoption(
         "--gallery",
         action="store_true",
@@ -46,17 +56,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def cloud(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[CloudUnderTest]:
-    half = request.config.getoption("--half", None)
-    name = NAMES[half or "found"]
+    half = request.config.getoption("--half", "found")
+    name = NAMES[half]
     if there := request.config.getoption("--cloud", None):
         yield _cloud(name, there)
         return
     made = _cloud(name, tmp_path_factory.mktemp("cloud"))
-    made.write()
+    made.write(**FIRST[half])
     made.pileus("image", "build", timeout=1200)
     with watched(made.watch):
         try:
-            if half != "changed":
+            if half == "found":
                 _interrupt(made)
             with WatchArguments(made.arguments_seen):
                 done = made.pileus("up", timeout=UP_SECONDS)
@@ -91,11 +101,11 @@ SECTIONS = {"outage": "while things restarted", "fault": "what was broken, and w
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of the half that is asked for."""
-    if half := config.getoption("--half", None):
-        others = [one for one in items if (one.path.stem in CHANGES) != (half == "changed")]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [one for one in items if one not in others]
+    """Keep the tests of the half that is asked for; only below this directory can it be."""
+    changed = config.getoption("--half", "found") == "changed"
+    others = [one for one in items if (one.path.stem in CHANGES) != changed]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [one for one in items if one not in others]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

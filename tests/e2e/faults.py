@@ -105,6 +105,12 @@ PINGS = (
 )
 """The router is whole again: its devices plugged, its address learned."""
 
+REACHES_SERVER = (
+    "timeout 150 sh -c 'until ip netns exec <namespace> ping -c 1 -W 1 192.168.20.5; "
+    "do sleep 0.2; done'"
+)
+"""The switch lets the server speak by its address again."""
+
 VLAN = "ovs-vsctl set port <tap> tag=$(ovs-vsctl get port <tap> other_config:tag | tr -d '\"')"
 """The agent's own for the server's network, which it numbers anew when it starts."""
 
@@ -463,6 +469,18 @@ FAULTS = (
         ROUTER,
         changes_api_state=True,
     ),
+    Fault(
+        "the published server has moved to another address",
+        neutron("update_port", "server port", fixed_ips=[{"ip_address": "192.168.20.66"}]),
+        both(
+            neutron("update_port", "server port", fixed_ips=[{"ip_address": "192.168.20.5"}]),
+            node(REACHES_SERVER),
+        ),
+        "NEUTRON_ADDRESS_UNUSED",
+        Stage.ROUTER,
+        PUBLISHED,
+        changes_api_state=True,
+    ),
     # What no API tells: the router.
     Fault(
         "qg- is down",
@@ -533,7 +551,7 @@ FAULTS = (
         PUBLISHED,
     ),
     Fault(
-        "a published port leads to where the server was before",
+        "a published port leads to an address that nobody has",
         unattended(
             "ip netns exec <namespace> sh -c 'nft list table ip pileus_publish "
             "| sed s/192.168.20.5:22/192.168.20.6:22/ >/run/publish.nft; "
@@ -716,8 +734,11 @@ FAULTS = (
     ),
     Fault(
         "the guest's firewall",
-        guest("ip route add unreachable 198.18.0.0/15"),
-        guest("ip route del unreachable 198.18.0.0/15"),
+        guest(
+            "for one in x_tables ip_tables iptable_filter; do insmod /lib/modules/$one.ko; done; "
+            "iptables-legacy -A INPUT -s 198.18.0.0/15 -j DROP"
+        ),
+        guest("iptables-legacy -F INPUT"),
         "GUEST_NO_ANSWER",
         Stage.SERVER,
         PUBLISHED,

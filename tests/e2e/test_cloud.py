@@ -8,7 +8,14 @@ import subprocess
 from ipaddress import IPv4Address
 
 import pytest
-from cloud_under_test import FOREIGN, CloudUnderTest, openstack, until
+from cloud_under_test import (
+    FOREIGN,
+    TOP,
+    CloudUnderTest,
+    openstack,
+    openstack_command,
+    until,
+)
 from host_watch import NOTHING, left
 
 from pileus.model.addresses import Mac
@@ -143,8 +150,12 @@ def test_what_users_made_by_other_means_is_left_alone(cloud: CloudUnderTest) -> 
     assert "users-own" in openstack(cloud, "security", "group", "list")
 
 
-def test_the_openstack_command_works_from_the_users_shell(cloud: CloudUnderTest) -> None:
-    listing = openstack(cloud, "server", "list")
+@pytest.mark.parametrize("how", ["clouds.yaml", "openrc"])
+def test_the_openstack_command_works_from_the_users_shell(cloud: CloudUnderTest, how: str) -> None:
+    program = str(TOP / ".venv" / "bin" / "openstack")
+    by_openrc = ["sh", "-c", f". {cloud.state / 'openrc'} && exec {program} server list"]
+    command = by_openrc if how == "openrc" else openstack_command(cloud, "server", "list")
+    listing = process.run(command, timeout=60).stdout
     assert "web" in listing
     assert "192.168.20.5" in listing
     assert "ACTIVE" in listing
@@ -204,6 +215,27 @@ def test_the_provider_nic_belongs_to_neutron(cloud: CloudUnderTest) -> None:
     assert cloud.controller("ip", "route", "show", "dev", "eth1").stdout == ""
 
 
+def test_what_comes_in_by_the_provider_nic_does_not_reach_the_machine_itself(
+    cloud: CloudUnderTest,
+) -> None:
+    """Open vSwitch in userspace takes copies; the machine's own stack must see none of them."""
+    before = own_stack(cloud)
+    assert cloud.landing() == "web\n"
+    assert own_stack(cloud) == before
+
+
+def own_stack(cloud: CloudUnderTest) -> dict[str, str]:
+    """Packets that the machine forwarded so far, and those for others that it took in."""
+    lines = cloud.controller("cat", "/proc/net/snmp").stdout.splitlines()
+    rows = [line.split() for line in lines]
+    seen = {
+        f"{names[0]} {name}": value
+        for names, values in zip(rows[::2], rows[1::2], strict=True)
+        for name, value in zip(names, values, strict=True)
+    }
+    return {name: seen[name] for name in ("Ip: ForwDatagrams", "Ip: InAddrErrors")}
+
+
 def test_services_listen_on_the_management_address_only(cloud: CloudUnderTest) -> None:
     listing = cloud.controller("ss", "-H", "-l", "-t", "-n").stdout
     ends = {line.split()[3].rpartition(":")[::2] for line in listing.splitlines()}
@@ -216,8 +248,13 @@ def test_services_listen_on_the_management_address_only(cloud: CloudUnderTest) -
 
 
 def test_no_secret_is_in_an_argument_a_journal_or_a_log(cloud: CloudUnderTest) -> None:
-    secrets = json.loads((cloud.state / "secrets.json").read_text())
+    secrets: dict[str, str] = json.loads((cloud.state / "secrets.json").read_text())
     assert len(secrets) >= 7
+    secrets["the SSH key"] = (cloud.state / "id_ed25519").read_text().splitlines()[4]
+    for directory in ("fernet-keys", "credential-keys"):
+        keys = cloud.controller("sudo", "sh", "-c", f"cat /etc/keystone/{directory}/*").stdout
+        secrets |= {f"{directory} {key[:3]}": key for key in re.findall(r"[\w=-]{44}", keys)}
+    assert len(secrets) >= 12
     assert len(cloud.arguments_seen) > 100
     on_node = cloud.controller(
         "sudo", "sh", "-c", "journalctl --no-pager -o cat; cat -- $(find /var/log -type f)"

@@ -6,7 +6,7 @@ from functools import partial
 from ipaddress import IPv4Address
 
 import pytest
-from cloud_under_test import CANARY, FOR_METADATA, FOREIGN, CloudUnderTest, until
+from cloud_under_test import CANARY, CREDENTIALS, FOR_METADATA, FOREIGN, CloudUnderTest, until
 from tenants import NO_ADDRESS, POOL, Town, public_of
 
 NO_MORE = r"(?i)no more ip addresses"
@@ -41,7 +41,7 @@ def test_neutron_hands_out_what_is_registered_and_nothing_else(
 def test_ssh_from_the_internet_reaches_each_server(cloud: CloudUnderTest, town: Town) -> None:
     for server in town.servers:
         address = str(server.public)
-        landed = until("SSH", partial(name_at, cloud, address, 22), seconds=90)
+        landed = until("SSH", partial(cloud.landing, address, 22), seconds=90)
         assert landed == f"{server.name}\n"
 
 
@@ -83,13 +83,16 @@ def test_large_packets_come_through_whole(cloud: CloudUnderTest, town: Town) -> 
 
 
 def test_a_floating_ip_for_a_server_of_the_file(cloud: CloudUnderTest, town: Town) -> None:
-    """`floating-ip add` registers one address more, and `remove` gives it back."""
+    """`floating-ip add` registers one address more, and `remove` gives it back; also where instance
+    metadata tells of it late."""
+    cloud.pileus("sim", "fault", "metadata-delay", "5")
     cloud.pileus("floating-ip", "add", "web", timeout=180)
+    cloud.pileus("sim", "fault", "metadata-delay", "0")
     (server,) = cloud.status["servers"]
     added = IPv4Address(server["floating_ip"])
     assert added == POOL[-1] + 1
     public = str(public_of(cloud, added))
-    assert cloud.ssh_from_internet(public, 22, "hostname").stdout == "web\n"
+    assert cloud.landing(public, 22) == "web\n"
     assert cloud.json("plan")["changes"] == []
     cloud.pileus("floating-ip", "remove", public, timeout=180)
     assert cloud.status["servers"][0]["floating_ip"] is None
@@ -108,28 +111,43 @@ def test_a_port_is_published_on_a_floating_ip(cloud: CloudUnderTest, town: Town)
     """By Neutron's own port forwarding."""
     port, public = f"{town.spare}:8022:22", str(public_of(cloud, town.spare))
     cloud.pileus("publish", "web", port, timeout=120)
-    assert until("the port", lambda: name_at(cloud, public, 8022)) == "web\n"
-    assert name_at(cloud, public, 8023) == ""
+    assert until("the port", lambda: cloud.landing(public, 8022)) == "web\n"
+    assert cloud.landing(public, 8023) == ""
     cloud.pileus("unpublish", "web", port, timeout=120)
-    assert name_at(cloud, public, 8022) == ""
-
-
-def name_at(cloud: CloudUnderTest, address: str, port: int) -> str:
-    """The name of the server that SSH from the internet lands in; empty for none."""
-    return cloud.ssh_from_internet(address, port, "hostname").stdout
+    assert cloud.landing(public, 8022) == ""
 
 
 @pytest.mark.parametrize("attempt", FOR_METADATA)
 def test_a_tenant_never_reaches_the_metadata_of_the_cloud_below(
     cloud: CloudUnderTest, town: Town, attempt: str
 ) -> None:
-    """With a role attached and tokens optional, so that only the pipeline stands between."""
+    """By floating IPs and by a router's own address; with a role attached and tokens optional, so
+    that only the pipeline stands between."""
     cloud.expose_metadata()
     asked = cloud.metadata_requests()
-    for server in (town.servers[0], town.servers[2]):
-        seen = cloud.ssh_from_internet(str(server.public), 22, f"echo GET / | {attempt}; true")
+    ways = [
+        (town.servers[0].public, 22),
+        (town.servers[2].public, 22),
+        (cloud.provider_public, 522),
+    ]
+    for public, port in ways:
+        seen = cloud.ssh_from_internet(str(public), port, f"{attempt}; echo tried by $(hostname)")
+        assert "tried by" in seen.stdout
         assert CANARY not in seen.stdout + seen.stderr
     assert cloud.metadata_requests() == asked
+
+
+def test_nor_does_a_router_itself(cloud: CloudUnderTest, town: Town) -> None:
+    """Which sends by its gateway, past Neutron's own metadata service."""
+    cloud.expose_metadata()
+    asked, stopped = cloud.metadata_requests(), cloud.pipeline()["UPLINK_LINK_LOCAL"]
+    router = town.users.admin.network.find_router("router", ignore_missing=False)
+    inside = ["sudo", "ip", "netns", "exec", f"qrouter-{router.id}"]
+    seen = cloud.controller(*inside, "curl", "-s", "-m", "2", CREDENTIALS, check=False)
+    assert seen.code != 0
+    assert CANARY not in seen.stdout
+    assert cloud.metadata_requests() == asked
+    assert cloud.pipeline()["UPLINK_LINK_LOCAL"] > stopped
 
 
 def test_all_of_this_dropped_no_frame_as_foreign(cloud: CloudUnderTest, town: Town) -> None:

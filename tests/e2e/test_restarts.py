@@ -6,12 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cloud_under_test import FOREIGN, CloudUnderTest, openstack, until
+from cloud_under_test import (
+    FOREIGN,
+    RECOVERY_SECONDS,
+    CloudUnderTest,
+    openstack,
+    reboot,
+    until,
+)
 from tenants import Town
 from traffic import Traffic
 
 Break = Callable[[CloudUnderTest, Town], None]
-RECOVERY_SECONDS = 150.0
 
 
 def restart(*units: str) -> Break:
@@ -53,6 +59,20 @@ def namespaces(cloud: CloudUnderTest) -> set[str]:
     return {word.removeprefix("qrouter-") for word in words if word.startswith("qrouter-")}
 
 
+def another_address(cloud: CloudUnderTest, town: Town) -> None:
+    """The router's gateway takes another registered address; `up` gives it its own again."""
+    network = town.users.admin.network
+    router = network.find_router("router", ignore_missing=False)
+    network.delete_ip(network.find_ip(str(town.spare), ignore_missing=False))
+    gateway: dict[str, Any] = router.external_gateway_info
+    other = [{**gateway["external_fixed_ips"][0], "ip_address": str(town.spare)}]
+    network.update_router(router, external_gateway_info={**gateway, "external_fixed_ips": other})
+    cloud.pileus("up", timeout=300)
+    network.create_ip(
+        floating_network_id=town.users.external.id, floating_ip_address=str(town.spare)
+    )
+
+
 def gateway_away_and_back(cloud: CloudUnderTest, town: Town) -> None:
     network = town.users.admin.network
     router = network.find_router("router", ignore_missing=False)
@@ -71,12 +91,6 @@ def router_made_anew(cloud: CloudUnderTest, town: Town) -> None:
     cloud.pileus("up", timeout=300)
 
 
-def reboot(cloud: CloudUnderTest, _: Town) -> None:
-    before = cloud.booted()
-    cloud.controller("sudo", "systemctl", "reboot", check=False)
-    until("the machine came back", lambda: cloud.booted() not in ("", before), RECOVERY_SECONDS)
-
-
 def stop_and_start(cloud: CloudUnderTest, _: Town) -> None:
     cloud.pileus("stop", timeout=180)
     assert cloud.status["state"] == "partial"
@@ -85,6 +99,7 @@ def stop_and_start(cloud: CloudUnderTest, _: Town) -> None:
 
 NEUTRON = tuple(f"neutron-{one}-agent" for one in ("openvswitch", "l3", "dhcp", "metadata"))
 BREAKS: dict[str, Break] = {
+    **{f"{unit} restarts": restart(unit) for unit in (*NEUTRON, "nova-compute")},
     "every agent of Neutron's restarts": restart(*NEUTRON),
     "the uplink's agent restarts": restart("pileus-agent"),
     "the uplink's agent is killed": kill("pileus-agent"),
@@ -93,8 +108,9 @@ BREAKS: dict[str, Break] = {
     "Open vSwitch restarts": restart("openvswitch-switch"),
     "routers go down and up": router_off_and_on,
     "a gateway is taken away and set again": gateway_away_and_back,
+    "a gateway gets another address, and its own again": another_address,
     "the router is deleted and made anew": router_made_anew,
-    "the machine reboots": reboot,
+    "the machine reboots": lambda cloud, _: reboot(cloud),
     "the cloud is stopped and started": stop_and_start,
 }
 
@@ -139,4 +155,4 @@ def answers(cloud: CloudUnderTest, address: str) -> bool:
 
 
 def published_answers(cloud: CloudUnderTest) -> bool:
-    return cloud.ssh_from_internet(str(cloud.provider_public), 522, "hostname").stdout == "web\n"
+    return cloud.landing() == "web\n"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from cloud_under_test import FOREIGN, CloudUnderTest, until
+from cloud_under_test import FOREIGN, RECOVERY_SECONDS, CloudUnderTest, reboot, until
 from tenants import FLOATING, NO_ADDRESS, Town, Users, UsersServer, leave
 
 SECOND = "{more_providers: [{name: beyond, cidr: 172.16.30.0/24, floating_ips: 1}]}"
@@ -57,7 +58,7 @@ def test_a_server_behind_it_is_reached_and_known_by_its_elastic_ip(
     cloud: CloudUnderTest, suburb: Suburb
 ) -> None:
     public = str(suburb.server.public)
-    name = until("SSH", lambda: cloud.ssh_from_internet(public, 22, "hostname").stdout, 120)
+    name = until("SSH", lambda: cloud.landing(public, 22), 120)
     assert name == "four\n"
     seen = cloud.ssh_from_internet(public, 22, "wget", "-qO-", "http://www.example.com/ip").stdout
     assert IPv4Address(seen.strip()) == suburb.server.public
@@ -70,6 +71,17 @@ def test_servers_behind_either_nic_reach_each_other_by_the_cloud_below(
     for source, target in ((one, four), (four, one)):
         ping = ["ping", "-c", "3", "-W", "2", str(target.public)]
         assert cloud.ssh_from_internet(str(source.public), 22, *ping).code == 0
+
+
+def test_both_nics_carry_their_addresses_after_a_reboot(
+    cloud: CloudUnderTest, town: Town, suburb: Suburb
+) -> None:
+    reboot(cloud)
+    for server in (town.servers[0], suburb.server):
+        landed = until("SSH", partial(cloud.landing, str(server.public), 22), RECOVERY_SECONDS)
+        assert landed == f"{server.name}\n"
+    assert until("SSH at the published port", cloud.landing, RECOVERY_SECONDS) == "web\n"
+    assert cloud.json("plan")["changes"] == []
 
 
 def test_neither_nic_sent_a_frame_under_a_false_name(
@@ -91,5 +103,5 @@ def test_it_is_not_given_up_while_it_is_used_and_leaves_nothing_after(
     assert [nic["role"] for nic in node["nics"]] == ["management", "provider"]
     assert "br-ex2" not in cloud.controller("sudo", "ovs-vsctl", "list-br").stdout
     assert cloud.controller("test", "-e", "/sys/class/net/eth2", check=False).code != 0
-    assert cloud.ssh_from_internet(str(town.servers[0].public), 22, "hostname").stdout == "one\n"
+    assert cloud.landing(str(town.servers[0].public), 22) == "one\n"
     assert cloud.json("up")["changed"] == []

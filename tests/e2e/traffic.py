@@ -37,7 +37,7 @@ def outage(answered: list[int], sent: int) -> Outage:
 class Traffic:
     """Echo requests from the internet to an address, ten a second, while the body runs."""
 
-    def __init__(self, cloud: CloudUnderTest, address: str, limit: float = 180) -> None:
+    def __init__(self, cloud: CloudUnderTest, address: str, limit: float = 600) -> None:
         ping = ["ping", "-n", "-i", str(INTERVAL), "-W", "1", "-w", str(int(limit)), address]
         self._command = cloud.command("sim", "exec", "internet", "--", *ping)
         self._environment = cloud.environment
