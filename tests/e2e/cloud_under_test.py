@@ -36,6 +36,8 @@ STAGES = (
 UP_SECONDS = 600
 RECOVERY_SECONDS = 150.0
 """What a cloud may take to be well again after anything that restarts."""
+PRIVATE = "{name: private, cidr: 192.168.20.0/24}"
+"""The network of the default file, as YAML."""
 GROUPS = ("sim", "image", "floating-ip", "agent")
 """Commands whose second word is a command, too."""
 FOREIGN = (

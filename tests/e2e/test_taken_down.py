@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud_under_test import CloudUnderTest, cut_off, leftovers
+from cloud_under_test import PRIVATE, CloudUnderTest, cut_off, leftovers
 
 
 def test_down_asks_first(cloud: CloudUnderTest) -> None:
@@ -13,9 +13,7 @@ def test_down_asks_first(cloud: CloudUnderTest) -> None:
 
 def test_down_leaves_nothing_behind(cloud: CloudUnderTest) -> None:
     """Nor after an `up` that was cut off in the middle of a change."""
-    cloud.write(
-        networks="[{name: private, cidr: 192.168.20.0/24}, {name: more, cidr: 10.9.0.0/24}]"
-    )
+    cloud.write(networks=f"[{PRIVATE}, {{name: more, cidr: 10.9.0.0/24}}]")
     cut_off(cloud, "networks and servers")
     assert leftovers(cloud.name) != []
     cloud.pileus("down", "--yes")
