@@ -114,6 +114,12 @@ REACHES_SERVER = (
 VLAN = "ovs-vsctl set port <tap> tag=$(ovs-vsctl get port <tap> other_config:tag | tr -d '\"')"
 """The agent's own for the server's network, which it numbers anew when it starts."""
 
+NOBODY_MINDS_TAPS = """\
+mkdir -p /run/systemd/network
+printf '[Match]\\nName=tap*\\n[Link]\\nUnmanaged=yes\\n' >/run/systemd/network/10-fault.network
+networkctl reload"""
+"""systemd-networkd would set them up again at once."""
+
 KEEP_FLOWS = "ovs-ofctl -O OpenFlow13 --no-stats dump-flows br-int >/run/br-int.flows"
 GIVE_FLOWS = "ovs-ofctl -O OpenFlow13 replace-flows br-int /run/br-int.flows"
 OVS_AGENT = "systemctl kill neutron-openvswitch-agent"
@@ -589,8 +595,8 @@ FAULTS = (
     ),
     Fault(
         "the server's tap is down",
-        node("ip link set <tap> down"),
-        node("ip link set <tap> up"),
+        node(f"{NOBODY_MINDS_TAPS}\nip link set <tap> down"),
+        node("rm /run/systemd/network/10-fault.network\nnetworkctl reload\nip link set <tap> up"),
         "NEUTRON_PORT_DOWN",
         Stage.PORT,
         INTO_SERVER,

@@ -105,6 +105,13 @@ BREAKS: dict[str, Break] = {
     "the uplink's agent is killed": kill("pileus-agent"),
     "the pipeline is deleted": node("nft", "delete", "table", "netdev", "pileus_eth1"),
     "all rules of the node are flushed": node("nft", "flush", "ruleset"),
+    "the servers' taps are set down": node(
+        *(
+            "sh",
+            "-c",
+            "for tap in $(ip -br link | grep -o '^tap[^ ]*'); do ip link set $tap down; done",
+        )
+    ),
     "Open vSwitch restarts": restart("openvswitch-switch"),
     "routers go down and up": router_off_and_on,
     "a gateway is taken away and set again": gateway_away_and_back,

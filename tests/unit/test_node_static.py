@@ -156,6 +156,13 @@ def test_a_restart_of_the_switch_has_ports_plugged_again(unit: str) -> None:
     assert "ExecStartPre=+/usr/lib/pileus/dead-taps" in drop_in(unit)
 
 
+def test_servers_taps_are_up_whatever_happens() -> None:
+    """That it works: tests/e2e/test_restarts.py."""
+    rule = parsed(STATIC / "etc/systemd/network/15-servers.network")
+    assert rule["Match"]["Name"] == "tap*"
+    assert rule["Link"]["ActivationPolicy"] == "always-up"
+
+
 def test_a_guests_host_key_lies_behind_its_images_file_system() -> None:
     """So that it stays through reboots, and nothing of the image is written over."""
     init = (STATIC / "usr/lib/pileus/guest/init").read_text()
