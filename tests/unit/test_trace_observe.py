@@ -330,6 +330,21 @@ def test_rules_of_neutrons_our_own_and_of_other_devices_are_no_foreign_filter() 
     assert looked(published_SPACE=done(neutrons + passing)).foreign_filter(SPACE) is None
     ours = 'table netdev pileus_eth1 {\n\t"eth1" drop\n}\ntable netdev o {\n\t"eth0" drop\n}\n'
     assert looked(nic_rules=done(ours)).foreign_nic_filter("eth1") is None
+    longer = 'table netdev o {\n\t"eth10" drop\n}\ntable netdev eth1.7 {\n\t"eth1.7" drop\n}\n'
+    assert looked(nic_rules=done(longer)).foreign_nic_filter("eth1") is None
+    assert looked(nic_rules=done(longer)).foreign_nic_filter("eth10") == "netdev o"
+
+
+def test_what_is_wrong_at_another_network_is_told_there() -> None:
+    """Both servers are behind one router, each on a network of its own."""
+    gone = looked(flows=done(WIRED.replace("in_port=7", "in_port=8")), interfaces=PORTS)
+    assert death(judge(ACROSS, upto(ACROSS, f"tap:{TAP}"), facts=gone)).code is None
+    died = death(judge(ACROSS, upto(ACROSS, "qr:qr-qr-2"), facts=gone))
+    assert (died.subject, died.code) == ("second", Code.NEUTRON_FLOWS_MISSING)
+    dead = looked(ports=tags("qr-qr-2", 4095))
+    assert death(judge(ACROSS, upto(ACROSS, f"tap:{TAP}"), facts=dead)).code is None
+    died = death(judge(ACROSS, upto(ACROSS, "qr:qr-qr-2"), facts=dead))
+    assert (died.subject, died.code) == ("second", Code.NEUTRON_PORT_DEAD)
 
 
 def test_an_answer_that_is_lost_is_told_on_the_way_back() -> None:

@@ -347,7 +347,8 @@ _NEUTRONS = re.compile(r"ip6? (filter|mangle|nat|raw|security|pileus_publish)")
 def _filtering(listing: str, device: str = "") -> Iterator[str]:
     """Family and name of each table of a ruleset's listing that drops something (of a device)."""
     for table in re.findall(r"^table .*?^}", listing, re.MULTILINE | re.DOTALL):
-        if re.search(r"\b(?:drop|reject)\b", table) and device in table:
+        named = not device or re.search(rf"(?<![\w.-]){re.escape(device)}(?![\w.-])", table)
+        if re.search(r"\b(?:drop|reject)\b", table) and named:
             yield " ".join(table.split()[1:3])
 
 

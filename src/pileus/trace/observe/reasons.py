@@ -7,12 +7,12 @@ answer. They are looked for in the order of the hops; the first that is found is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from pileus.model.addresses import Mac
-from pileus.model.ends import Ends, Interface, Router, Server
+from pileus.model.ends import Ends, Interface, Network, Router, Server
 from pileus.model.path import Place, Stage, Way
 from pileus.model.uplink import resolver_mac
 from pileus.model.verdict import EXPLANATIONS, Code
@@ -214,24 +214,29 @@ class Reasons:
         if not self.facts.switch_answers:
             detail = f"`ovs-ofctl dump-flows {INTEGRATION}` gets no answer"
             return Reason(place, Code.NEUTRON_SWITCH_SILENT, detail)
-        for server in servers(self.ends):
+        near = [one for one in servers(self.ends) if one.network.name == place.subject]
+        for server in near:
             ofport = self.facts.ofports.get(server.tap)
             if ofport is not None and not self.facts.has_flows(ofport):
                 detail = f"{INTEGRATION} has no flow for {server.tap}{self._agent(_OVS_AGENT)}"
                 return Reason(place, Code.NEUTRON_FLOWS_MISSING, detail)
-        return self._dead_device(place)
+        inner = [_inner(router, {one.network for one in near}) for router in self._routers]
+        return self._dead(place, [device for some in inner for device in some])
 
-    def _dead_device(self, place: Place) -> Reason | None:
+    @property
+    def _routers(self) -> Sequence[Router]:
+        return [*routers(self.ends).values()]
+
+    def _dead(self, place: Place, devices: Sequence[str]) -> Reason | None:
         """A router's device that the agent has not wired."""
-        for router in routers(self.ends).values():
-            for device in _devices(router):
-                if how := self.facts.dead.get(device):
-                    detail = f"{device} {how}{self._agent(_OVS_AGENT)}"
-                    return Reason(place, Code.NEUTRON_PORT_DEAD, detail)
+        for device in devices:
+            if how := self.facts.dead.get(device):
+                detail = f"{device} {how}{self._agent(_OVS_AGENT)}"
+                return Reason(place, Code.NEUTRON_PORT_DEAD, detail)
         return None
 
     def _router(self, place: Place, gap: Gap, seen: Seen) -> Iterator[Reason | None]:
-        router = next((r for r in routers(self.ends).values() if r.name == place.subject), None)
+        router = next((one for one in self._routers if one.name == place.subject), None)
         if router is None:
             return
         space, facts = router.namespace, self.facts
@@ -277,7 +282,8 @@ class Reasons:
 
     def _gateway(self, place: Place) -> Reason | None:
         """The way from the router's device to the NIC leads over two bridges."""
-        return self._provider(place) or self._dead_device(place)
+        near = [one.gateway for one in self._routers if one.name == place.subject]
+        return self._provider(place) or self._dead(place, [one.device for one in near if one])
 
     def _provider(self, place: Place) -> Reason | None:
         nic = self._nic_behind(place)
@@ -299,7 +305,7 @@ class Reasons:
 
     def _nic_behind(self, place: Place) -> Interface | None:
         """The provider NIC that a router's gateway leads to."""
-        named = [one for one in routers(self.ends).values() if one.name == place.subject]
+        named = [one for one in self._routers if one.name == place.subject]
         gateways = [one.gateway.address for one in named if one.gateway]
         below = self.ends.below
         return below.nics.get(below.provider_of(gateways[0] if gateways else self.ends.at))
@@ -488,10 +494,9 @@ def _end(places: Sequence[Place]) -> Place:
     return [place for place in places if place.way is Way.THERE][-1]
 
 
-def _devices(router: Router) -> Iterator[str]:
-    if router.gateway:
-        yield router.gateway.device
-    yield from (f"qr-{port[:11]}" for port in router.inner.values())
+def _inner(router: Router, networks: Collection[Network]) -> list[str]:
+    """Its devices on some networks."""
+    return [router.inner_device(one) for one in networks if one.id in router.inner]
 
 
 def _refusal(table: int, match: str) -> Code | None:
