@@ -24,9 +24,10 @@ from pileus.model.publishing import Published
 from pileus.model.scene import Neutron, Permit, RouterState
 from pileus.model.scene import Port as PortState
 from pileus.openstack import scene
-from pileus.openstack.survey import FloatingIp
+from pileus.openstack.survey import FloatingIp, Owner
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
+OWNER = Owner("pileus:demo", "admin")
 
 
 def rule(direction: str, **more: Any) -> dict[str, Any]:
@@ -117,7 +118,7 @@ FOUND: dict[str, list[Any]] = {
 
 @pytest.fixture(scope="module")
 def neutron() -> Neutron:
-    return scene.neutron(FOUND)
+    return scene.neutron(FOUND, OWNER)
 
 
 def test_a_port_with_what_can_be_wrong_with_it(neutron: Neutron) -> None:
@@ -170,6 +171,31 @@ def test_agents_servers_and_subnets(neutron: Neutron) -> None:
     assert [subnet.gateway for subnet in neutron.subnets] == [IPv4Address("192.168.20.1"), None]
 
 
+def test_the_clouds_own_have_its_mark_and_are_in_its_project() -> None:
+    """Elsewhere anyone may write anything."""
+    network = {"name": "private", "description": "pileus:demo"}
+    router = {"name": "router", "description": "pileus:demo"}
+    server = {"name": "web", "status": "ACTIVE", "metadata": {"pileus": "demo"}}
+    found = {
+        **FOUND,
+        "networks": [
+            Network.existing(id="n-own", project_id="admin", **network),
+            Network.existing(id="n-forged", project_id="other", **network),
+        ],
+        "routers": [
+            Router.existing(id="r-own", project_id="admin", **router),
+            Router.existing(id="r-forged", project_id="other", **router),
+            Router.existing(id="r-users", project_id="admin", name="router", description=""),
+        ],
+        "servers": [
+            Server.existing(id="s-own", project_id="admin", **server),
+            Server.existing(id="s-forged", project_id="other", **server),
+            Server.existing(id="s-users", project_id="admin", name="web", status="ACTIVE"),
+        ],
+    }
+    assert scene.neutron(found, OWNER).own == {"n-own", "r-own", "s-own"}
+
+
 class Unwelcome:
     """A connection whose password Keystone does not take."""
 
@@ -188,6 +214,6 @@ class Unwelcome:
 
 def test_a_password_that_is_not_taken_is_told_with_a_way_out() -> None:
     with pytest.raises(CloudFault, match="requires authentication") as fault:
-        scene.read(Unwelcome())
+        scene.read(Unwelcome(), "demo")
     assert fault.value.code == "401"
     assert "credentials are not accepted" in fault.value.hint

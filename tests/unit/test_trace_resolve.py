@@ -9,10 +9,14 @@ from trace_ends import APP, DB, OTHER, ROUTER, WEB, A
 from trace_scene import SCENE, both, neutron, router, vpc
 
 from pileus.model.ends import Machine, Metadata, Nobody, Outside
-from pileus.model.errors import Refused
+from pileus.model.errors import InvalidSpec, Refused
 from pileus.model.path import Asked
 from pileus.model.scene import Scene, ServerState
-from pileus.trace.resolve import resolve
+from pileus.spec import ROUTER as ROUTER_NAME
+from pileus.spec import loads
+from pileus.spec.checks import RESERVED_NAMES
+from pileus.trace.resolve import RESERVED, resolve
+from pileus.trace.route import route
 
 
 @pytest.mark.parametrize("word", ["web", "s-1", "192.168.20.5"])
@@ -90,6 +94,7 @@ def test_addresses_of_the_vpc_that_nobody_has() -> None:
 
 
 SAME = neutron(servers=tuple(ServerState(s.id, "web", "ACTIVE") for s in SCENE.neutron.servers))
+LOST = neutron(ports=tuple(port for port in SCENE.neutron.ports if port.device != APP.id))
 GONE = both(
     router("r-1", external=None),
     neutron(ports=tuple(port for port in SCENE.neutron.ports if port.id != "gw-1")),
@@ -117,7 +122,8 @@ GONE = both(
         ("controller", "web", GONE(SCENE), "the machine has no management NIC"),
         ("internet", "router", GONE(SCENE), "router router has no gateway"),
         ("here", "web", replace(SCENE, here=None), "your own address cannot be told"),
-        ("web", "8.8.8.8", SAME(SCENE), "there are 3 named `web`"),
+        ("web", "8.8.8.8", SAME(SCENE), "there are 3 named `web`, and none is the cloud's own"),
+        ("app", "8.8.8.8", LOST(SCENE), "`app` has no address"),
     ],
 )
 def test_what_there_is_not_is_refused(
@@ -126,6 +132,52 @@ def test_what_there_is_not_is_refused(
     with pytest.raises(Refused, match=why.replace(".", r"\.")) as refused:
         resolve(Asked(source, destination, "icmp", None), scene)
     assert refused.value.hint
+
+
+def test_of_those_with_one_name_the_clouds_own_keeps_it() -> None:
+    """A user may call a server `web` and a router `router`, and have them in a trace, too."""
+    state = SCENE.neutron
+    taken = neutron(
+        servers=tuple(replace(one, name="web") for one in state.servers),
+        routers=tuple(replace(one, name="router") for one in state.routers),
+        networks=tuple(replace(one, name="private") for one in state.networks),
+        own=frozenset({"s-1", "r-1", "n-private"}),
+    )(SCENE)
+    found = resolve(Asked("web", "8.8.8.8", "icmp", None), taken)
+    assert found.source == WEB
+    others = resolve(Asked("web", "s-3", "icmp", None), taken)
+    assert (others.destination.name, others.through and others.through.name) == ("s-3", "r-2")
+    subjects = {place.subject for place in route(others)}
+    assert {"web", "private", "router", "s-3", "r-2", "n-third"} <= subjects
+
+
+def test_of_those_with_one_name_and_none_the_clouds_own_each_is_named_by_id_or_address() -> None:
+    with pytest.raises(Refused) as refused:
+        resolve(Asked("web", "8.8.8.8", "icmp", None), SAME(SCENE))
+    assert "s-1 (192.168.20.5), s-2 (192.168.21.5)" in refused.value.hint
+    for word in ("s-2", "192.168.21.5"):
+        assert resolve(Asked(word, "8.8.8.8", "icmp", None), SAME(SCENE)).source.name == "s-2"
+
+
+@pytest.mark.parametrize("word", [*RESERVED, "s-1"])
+def test_a_users_server_takes_nobodys_name(word: str) -> None:
+    """Called by a word that means something else, or by the id of another."""
+    servers = tuple(
+        replace(one, name=word) if one.id == "s-3" else one for one in SCENE.neutron.servers
+    )
+    scene = neutron(servers=servers)(SCENE)
+    meant = resolve(Asked(word, "db", "tcp", 22), scene).source
+    assert meant == resolve(Asked(word, "db", "tcp", 22), SCENE).source
+    assert resolve(Asked("s-3", "8.8.8.8", "icmp", None), scene).source.address == APP.address
+
+
+def test_what_traces_give_a_meaning_no_server_of_pileus_yaml_may_be_called() -> None:
+    assert {*RESERVED, ROUTER_NAME} == {*RESERVED_NAMES}
+    for name in (*RESERVED_NAMES, "demo-controller"):
+        spec = f"servers: [{{name: {name}, network: private}}]"
+        with pytest.raises(InvalidSpec) as refused:
+            loads(spec.encode(), name="pileus.yaml")
+        assert f"a server cannot be called `{name}`" in refused.value.problems[0].what
 
 
 def test_of_several_addresses_a_servers_name_stands_for_the_one_that_leads_farthest() -> None:

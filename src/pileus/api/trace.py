@@ -172,7 +172,7 @@ def _neutron(cloud: Cloud, machine: Node) -> tuple[Neutron, PileusError | None]:
         _require_running(machine)
         _knock(machine)
         connection = tenant.connection(cloud, machine)
-        return openstack.read(connection), None
+        return openstack.read(connection, cloud.spec.cloud), None
     except PileusError as error:
         return Neutron(), error
 

@@ -9,6 +9,7 @@ from pileus.model.ends import MANAGEMENT, Network
 from pileus.model.publishing import Published
 from pileus.model.scene import Neutron, Port, RouterState, Scene, ServerState, VpcNic
 from pileus.model.underlay import Role
+from pileus.trace.resolve import names
 from pileus.trace.route import PROVIDER_BRIDGE
 
 _INTERNET = Node("internet", Kind.INTERNET, "internet")
@@ -24,7 +25,8 @@ def picture(title: str, scene: Scene) -> Picture:
 
 
 def _node(id: str, kind: Kind, name: str, lines: Iterable[str], *called: str) -> Node:
-    return Node(id, kind, printable(name), tuple(map(printable, lines)), (name, *called))
+    """`called` is what a trace calls it: by default as it is named."""
+    return Node(id, kind, printable(name), tuple(map(printable, lines)), called or (name,))
 
 
 def _bridges(scene: Scene) -> dict[Role, tuple[str, Network | None]]:
@@ -54,7 +56,7 @@ def _elastic_ips(scene: Scene) -> _Parts:
     for public, private in sorted({**scene.vpc.loose, **scene.vpc.elastic}.items()):
         id, loose = f"elastic-ip:{public}", public not in scene.vpc.elastic
         lines = [f"for {private}, not associated" if loose else f"→ {private}"]
-        yield _node(id, Kind.ELASTIC_IP, str(public), lines, str(private))
+        yield _node(id, Kind.ELASTIC_IP, str(public), lines, str(public), str(private))
         yield Edge(_INTERNET.id, id)
         if not loose and private in holders:
             yield Edge(id, f"nic:{holders[private]}")
@@ -65,9 +67,10 @@ def _nics(scene: Scene) -> _Parts:
     bridges = _bridges(scene)
     for role, nic in scene.vpc.nics.items():
         id, device = f"nic:{nic.interface.eni}", nic.interface.device
-        yield _node(id, Kind.NIC, device, _about_nic(nic), nic.interface.eni, role)
+        yield _node(id, Kind.NIC, device, _about_nic(nic), device, nic.interface.eni, role)
         if role == MANAGEMENT:
-            yield _node("machine", Kind.MACHINE, scene.machine, [scene.vpc.machine], "controller")
+            called = (scene.machine, "controller")
+            yield _node("machine", Kind.MACHINE, scene.machine, [scene.vpc.machine], *called)
             yield Edge(id, "machine")
         else:
             uplink, (bridge, network) = f"uplink:{device}", bridges[role]
@@ -95,23 +98,24 @@ def _about_nic(nic: VpcNic) -> Iterator[str]:
 
 
 def _inside(scene: Scene) -> _Parts:
-    neutron = scene.neutron
+    neutron, called = scene.neutron, names(scene.neutron)
     bridges = {network.id: bridge for bridge, network in _bridges(scene).values() if network}
     at = {id: f"bridge:{bridge}" for id, bridge in bridges.items()}
     for network in neutron.networks:
         if network.id not in bridges:
             at[network.id] = id = f"network:{network.id}"
             cidrs = [str(one.cidr) for one in neutron.subnets if one.network == network.id]
-            yield _node(id, Kind.NETWORK, network.name, cidrs, network.id)
+            yield _node(id, Kind.NETWORK, network.name, cidrs, called[network.id])
     for router in neutron.routers:
         id, ports = f"router:{router.id}", _ports(neutron, router.id, at)
-        yield _node(id, Kind.ROUTER, router.name, _about_router(router, ports), router.id)
+        yield _node(id, Kind.ROUTER, router.name, _about_router(router, ports), called[router.id])
         for port in ports:
             ends = (at[port.network], id) if port.network in bridges else (id, at[port.network])
             yield Edge(*ends)
     for server in neutron.servers:
         id, ports = f"server:{server.id}", _ports(neutron, server.id, at)
-        yield _node(id, Kind.SERVER, server.name, _about_server(server, ports, scene), server.id)
+        about = _about_server(server, ports, scene)
+        yield _node(id, Kind.SERVER, server.name, about, called[server.id])
         yield from (Edge(at[port.network], id) for port in ports)
 
 

@@ -177,6 +177,8 @@ class Neutron:
     groups: Mapping[str, tuple[Permit, ...]] = field(default_factory=dict)
     servers: tuple[ServerState, ...] = ()
     agents: tuple[Agent, ...] = ()
+    own: frozenset[str] = frozenset()
+    """Ids of the networks, routers and servers that are the cloud's own, and no user's."""
 
     def members(self, group: str) -> frozenset[IPv4Address]:
         """Addresses of the ports in a security group."""

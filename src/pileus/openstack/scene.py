@@ -22,15 +22,18 @@ from pileus.model.scene import (
     Subnet,
 )
 from pileus.openstack.connection import calling
+from pileus.openstack.observing import SERVER_MARK
 from pileus.openstack.survey import FloatingIp as Found
-from pileus.openstack.survey import addresses_of
+from pileus.openstack.survey import Owner, addresses_of
 
 _PROTOCOLS = {None: ANY, "any": ANY, "0": ANY, "1": "icmp", "6": "tcp", "17": "udp"}
 """Names that Neutron stores as they were given. [Networking API, security group rules]"""
 
 
-def read(connection: Any) -> Neutron:
+def read(connection: Any, cloud: str) -> Neutron:
     """Networks, routers and servers of all projects. Raises CloudFault when an API is silent.
+
+    Those that carry the mark of `cloud`, in our project, are told to be its own.
 
     Neutron is asked one thing after the other: it answers one at a time, and starts processes more
     where many wait, which takes longer than all the answers.
@@ -49,10 +52,11 @@ def read(connection: Any) -> Neutron:
         }
         servers = aside.submit(lambda: list(compute.servers(all_projects=True)))
         found = {name: question() for name, question in of_neutron.items()}
-        return neutron({**found, "servers": servers.result()})
+        owner = Owner(f"{SERVER_MARK}:{cloud}", connection.current_project_id)
+        return neutron({**found, "servers": servers.result()}, owner)
 
 
-def neutron(found: Mapping[str, list[Any]]) -> Neutron:
+def neutron(found: Mapping[str, list[Any]], owner: Owner) -> Neutron:
     """The SDK's answers as values."""
     return Neutron(
         networks=tuple(Network(str(one.name or one.id), one.id) for one in found["networks"]),
@@ -63,7 +67,16 @@ def neutron(found: Mapping[str, list[Any]]) -> Neutron:
         groups={one.id: tuple(_permits(one.security_group_rules)) for one in found["groups"]},
         servers=tuple(ServerState(s.id, str(s.name), str(s.status)) for s in found["servers"]),
         agents=tuple(Agent(str(one.binary), bool(one.is_alive)) for one in found["agents"]),
+        own=frozenset(_own(found, owner)),
     )
+
+
+def _own(found: Mapping[str, list[Any]], owner: Owner) -> Iterator[str]:
+    yield from (one.id for one in [*found["networks"], *found["routers"]] if owner.is_ours(one))
+    for server in found["servers"]:
+        mark = f"{SERVER_MARK}:{(server.metadata or {}).get(SERVER_MARK)}"
+        if (mark, server.project_id) == (owner.mark, owner.project):
+            yield server.id
 
 
 def _subnet(subnet: Any) -> Subnet:

@@ -16,7 +16,13 @@ from pileus.spec.source import Path
 RELEASES = ("2025.1",)
 NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 """What a host name may be [RFC 1123], shorter, in lower case, and beginning with a letter."""
-RESERVED_NAMES = {"controller": "`pileus ssh controller` is the machine itself"}
+RESERVED_NAMES = {
+    "controller": "`pileus ssh controller` is the machine itself",
+    "internet": "`pileus trace internet …` sends from the internet",
+    "here": "`pileus trace here …` sends from where you are",
+    "router": "`pileus trace router …` sends from the cloud's own router",
+}
+"""What a word means where the name of a server may stand, too."""
 ANYWHERE = IPv4Network("0.0.0.0/0")
 SMALLEST_SUBNET = 28
 """Of a VPC and of its subnets; the largest is /16. [AWS VPC user guide, VPC and subnet sizing]"""
@@ -304,11 +310,12 @@ def _names(spec: Spec) -> Iterator[Finding]:
     yield from _repeated("networks", "network", [network.name for network in spec.networks])
     yield from _repeated("servers", "server", [server.name for server in spec.servers])
     yield from _provider_names(spec)
+    reserved = {**RESERVED_NAMES, f"{spec.cloud}-controller": "the machine itself is called so"}
     for position, server in enumerate(spec.servers):
-        if server.name in RESERVED_NAMES:
+        if server.name in reserved:
             yield Finding(
                 ("servers", position, "name"),
-                f"a server cannot be called `{server.name}`: {RESERVED_NAMES[server.name]}",
+                f"a server cannot be called `{server.name}`: {reserved[server.name]}",
                 "choose another name",
             )
 

@@ -6,7 +6,7 @@ of its own out there is called by the one that leads to it: its floating IP, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -19,6 +19,7 @@ from pileus.model.ends import (
     Gateway,
     Machine,
     Metadata,
+    Network,
     Nobody,
     Outside,
     Router,
@@ -34,11 +35,37 @@ INTERNET = "internet"
 HERE = "here"
 """Where the user is: in the simulation not a host of its internet, and so not `internet`."""
 MACHINE = "controller"
+RESERVED = (INTERNET, HERE, MACHINE)
+"""Words that are no server's and no router's name."""
 WELL_KNOWN = IPv4Address("8.8.8.8")
 """What `internet` stands for as a destination: it answers ping and DNS to anyone."""
 _UNSET = IPv4Address(0)
 METADATA_PORT = 80
 """Neutron's routers take this port of 169.254.169.254 for their own proxy, and no other."""
+
+
+def names(neutron: Neutron) -> dict[str, str]:
+    """What networks, routers and servers are called, by their ids.
+
+    Projects may give the same names. Of several with one name the cloud's own keeps it, and the
+    others go by their ids, as do those with a name that means something else here.
+    """
+    ends = [(one.id, one.name) for one in (*neutron.routers, *neutron.servers)]
+    networks = [(one.id, one.name) for one in neutron.networks]
+    own = neutron.own
+    return dict((*_told_apart(ends, own, RESERVED), *_told_apart(networks, own)))
+
+
+def _told_apart(
+    named: Iterable[tuple[str, str]], own: Collection[str], taken: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    ids: dict[str, list[str]] = {}
+    for id, name in named:
+        ids.setdefault(name, []).append(id)
+    for name, same in ids.items():
+        keepers = [id for id in same if id in own] or same
+        keeper = keepers[0] if len(keepers) == 1 and name not in taken else None
+        yield from ((id, name if id == keeper else id) for id in same)
 
 
 def below(scene: Scene) -> Below:
@@ -50,7 +77,8 @@ def below(scene: Scene) -> Below:
 
 def routers(neutron: Neutron) -> dict[str, Router]:
     """Routers by id, each with its ports."""
-    return {state.id: _router(state, neutron) for state in neutron.routers}
+    called = names(neutron)
+    return {one.id: replace(_router(one, neutron), name=called[one.id]) for one in neutron.routers}
 
 
 def _router(state: RouterState, neutron: Neutron) -> Router:
@@ -67,18 +95,19 @@ def servers(neutron: Neutron) -> tuple[Server, ...]:
 
 
 def _servers(neutron: Neutron, known: Mapping[str, Router]) -> Iterator[Server]:
-    names = {network.id: network for network in neutron.networks}
+    called = names(neutron)
+    networks = {one.id: Network(called[one.id], one.id) for one in neutron.networks}
     floating = {(one.port, one.fixed): one.address for one in neutron.floating if one.port}
     for state in neutron.servers:
         ports = [port for port in neutron.ports if port.device == state.id]
         for port, address in [(one, address) for one in ports for address in one.addresses]:
             yield Server(
-                state.name,
+                called[state.id],
                 state.id,
                 port.id,
                 address,
                 port.mac,
-                names[port.network],
+                networks[port.network],
                 router=_default_router(port, address, neutron, known),
                 floating=floating.get((port.id, address)),
             )
@@ -182,15 +211,33 @@ class _Book:
         if word in (MACHINE, self._scene.machine):
             return self._machine(word)
         named: list[Server | Router] = [*self._servers, *self._routers.values()]
-        found = [one for one in named if one.name == word]
-        if not found:
-            found = [one for one in named if one.id == word]
-        if len({one.id for one in found}) == 1:
+        found = [one for one in named if one.id == word]
+        found = found or [one for one in named if one.name == word]
+        if found:
             return min(found, key=_rank)
-        known = ", ".join([INTERNET, HERE, MACHINE, *sorted({one.name for one in named})])
-        count = len({one.id for one in found})
-        what = f"there are {count} named `{word}`" if count else f"there is no `{word}`"
-        raise Refused(what, hint=f"ends are: {known}, an id, or any address")
+        raise self._unknown(word)
+
+    def _unknown(self, word: str) -> Refused:
+        """Why a word names nobody: it names several, or none."""
+        neutron = self._scene.neutron
+        same = [one for one in (*neutron.routers, *neutron.servers) if one.name == word]
+        if len(same) == 1:
+            hint = "`openstack server show` or `openstack router show` tells what became of it"
+            return Refused(f"`{word}` has no address", hint=hint)
+        if same:
+            ids = ", ".join(f"{one.id}{self._at_addresses(one.id)}" for one in same)
+            return Refused(
+                f"there are {len(same)} named `{word}`, and none is the cloud's own",
+                hint=f"name one by its id, or by an address of its own: {ids}",
+            )
+        ends: list[Server | Router] = [*self._servers, *self._routers.values()]
+        known = ", ".join([*RESERVED, *sorted({one.name for one in ends})])
+        return Refused(f"there is no `{word}`", hint=f"ends are: {known}, an id, or any address")
+
+    def _at_addresses(self, id: str) -> str:
+        ports = (port for port in self._scene.neutron.ports if port.device == id)
+        addresses = ", ".join(str(address) for port in ports for address in port.addresses)
+        return f" ({addresses})" if addresses else ""
 
     def _machine(self, name: str) -> Machine:
         management = self._scene.vpc.nics.get(MANAGEMENT)
