@@ -10,11 +10,12 @@ from ipaddress import IPv4Address
 import pytest
 
 from pileus.model.addresses import Mac, Socket
+from pileus.model.connectivity import Tried
 from pileus.model.errors import CommandFailed, Refused
 from pileus.model.verdict import Code
 from pileus.system.process import Done
 from pileus.trace import batch, connectivity
-from pileus.trace.checks import Judged, Nic
+from pileus.trace.checks import Judged, Nic, judge_forged
 from pileus.trace.connectivity import INTERNET, NODE, WIRE, Case, Scene, Server, Way, by_commands
 
 WEB, DB = (Server(name, IPv4Address(f"192.168.20.{n}")) for name, n in (("web", 5), ("db", 6)))
@@ -139,21 +140,24 @@ def test_services_that_do_not_run_are_named() -> None:
     units = ("a.service", "b.service")
     assert connectivity.judge_units(units, printed("active\nactive\n")).ok is True
     judged = connectivity.judge_units(units, printed("active\nfailed\n", 3))
-    assert judged == Judged(False, "b.service is failed")
+    assert judged == Judged(False, "b.service is failed", Code.NODE_SERVICE_DEAD)
     assert connectivity.judge_units(units, printed("")).ok is False
 
 
 @pytest.mark.parametrize(
-    ("status", "ok", "detail"),
+    ("status", "judged"),
     [
-        ({"running": True, "problems": []}, True, "well"),
-        ({"running": False, "problems": []}, False, "the agent does not run"),
-        ({"running": True, "problems": ["no NIC"]}, False, "no NIC"),
-        ({}, False, "{}"),
+        ({"running": True, "problems": []}, Judged(True, "well")),
+        (
+            {"running": False, "problems": ["no NIC"]},
+            Judged(False, "the agent does not run; no NIC", Code.UPLINK_AGENT_DEAD),
+        ),
+        ({"running": True, "problems": ["no NIC"]}, Judged(False, "no NIC", Code.UPLINK_UNWELL)),
+        ({}, Judged(False, "{}", Code.UPLINK_AGENT_DEAD)),
     ],
 )
-def test_the_uplink_is_as_its_agent_says(status: dict[str, object], ok: bool, detail: str) -> None:
-    assert connectivity.judge_uplink(printed(json.dumps(status))) == Judged(ok, detail)
+def test_the_uplink_is_as_its_agent_says(status: dict[str, object], judged: Judged) -> None:
+    assert connectivity.judge_uplink(printed(json.dumps(status))) == judged
 
 
 @pytest.mark.parametrize(
@@ -223,6 +227,80 @@ def test_neither_token_nor_id_comes_from_below(answers: str, ok: bool | None) ->
 def test_a_port_is_open_or_closed(said: str, open_: bool | None, closed: bool) -> None:
     assert connectivity.judge_open(printed(said)).ok is open_
     assert connectivity.judge_closed(printed(said)).ok is closed
+
+
+def test_each_case_without_a_way_of_its_own_tells_its_code_where_it_fails() -> None:
+    """A trace would tell nothing of these, or the contrary."""
+    told = {
+        "openstack-runs": ("failed\n", Code.NODE_SERVICE_DEAD),
+        "uplink-is-well": ("", Code.UPLINK_AGENT_DEAD),
+        "router-no-underlay-metadata": ("== PUT /\nHTTP/1.1 200 OK\n", Code.UPLINK_NOT_ENFORCED),
+        "web-no-underlay-metadata": ("== PUT /\nHTTP/1.1 200 OK\n", Code.UPLINK_NOT_ENFORCED),
+        "closed-port": ("connected\n", Code.NEUTRON_PORT_OPEN),
+        "unregistered-address": ("", Code.UPLINK_AGENT_DEAD),
+    }
+    found = {case.name: case for case in connectivity.cases(SCENE)}
+    assert {name for name, case in found.items() if not case.asked} - {*told} == {"forged-frame"}
+    for name, (said, code) in told.items():
+        judged = found[name].judge(printed(said))
+        assert (judged.ok, judged.code) == (False, code), name
+    counted = {"nics": [{"out": {Code.UPLINK_SOURCE_IP.value: 3}}]}
+    unmoved = printed(f"{json.dumps(counted)}\n{json.dumps(counted)}")
+    assert connectivity.judge_unregistered(unmoved).code is Code.UPLINK_NOT_ENFORCED
+    forged = judge_forged({}, {}, SCENE.provider.mac)
+    assert (forged.ok, forged.code) == (False, Code.NOT_ENFORCED)
+
+
+FLOATING = replace(
+    PUBLISHED, registered=Socket(REGISTERED + 1, 22), public=PUBLIC + 1, floating=True, shut=523
+)
+
+
+def test_a_floating_ip_has_a_denied_twin_where_its_groups_leave_a_port_closed() -> None:
+    found = {case.name: case for case in connectivity.cases(replace(SCENE, ways=(FLOATING,)))}
+    shut = found["floating-172.16.20.102-closed"]
+    assert str(shut.asked) == "internet → 198.51.100.3, tcp port 523"
+    assert "no security group of web opens" in shut.sentence
+    assert shut.twins == ("floating-172.16.20.102",)
+    for without in (replace(FLOATING, shut=None), replace(FLOATING, public=None, login=None)):
+        assert "floating-172.16.20.102-closed" not in names(replace(SCENE, ways=(without,)))
+
+
+@pytest.mark.parametrize(
+    ("open_twin", "said", "ok"),
+    [
+        (True, "silent", True),
+        (False, "silent", None),
+        (None, "silent", None),
+        (False, "connection refused", True),
+        (True, "connected", False),
+        (False, "connected", False),
+    ],
+)
+def test_silence_counts_where_something_else_at_the_address_answers(
+    open_twin: bool | None, said: str, ok: bool | None
+) -> None:
+    """An Elastic IP that is gone is silent at every port."""
+    scene = replace(SCENE, ways=(replace(PUBLISHED, login=None),))
+    every = [case for case in connectivity.cases(scene) if case.place == INTERNET]
+    answers = {True: "connected", False: "silent", None: "connection refused"}
+
+    def there(commands: Sequence[Sequence[str]]) -> list[Done]:
+        return [printed(said if argv[-1] == "523" else answers[open_twin]) for argv in commands]
+
+    chosen = connectivity.chosen(every, ["closed-port"])
+    assert [case.name for case in chosen] == ["published-172.16.20.101:522", "closed-port"]
+    _, closed = connectivity.run(chosen, {INTERNET: by_commands(there)})
+    assert closed.ok is ok
+
+
+def test_why_a_case_failed_is_what_it_tells_itself_and_then_its_trace() -> None:
+    tried = Tried("closed-port", "it is closed", False, "somebody answers", None)
+    assert (tried.codes, tried.to_json()["hint"]) == ((), None)
+    told = replace(tried, code=Code.NEUTRON_PORT_OPEN)
+    assert told.codes == (Code.NEUTRON_PORT_OPEN,)
+    assert told.to_json()["code"] == "NEUTRON_PORT_OPEN"
+    assert told.to_json()["hint"].startswith("see who")
 
 
 def test_a_closed_port_that_was_not_tried_is_not_called_closed() -> None:

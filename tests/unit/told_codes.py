@@ -15,6 +15,7 @@ from pileus.model.finding import Finding
 from pileus.model.path import Hop
 from pileus.model.verdict import Code, Drop
 from pileus.rules.evaluator import Outcome
+from pileus.trace.checks import Judged
 from pileus.trace.observe.reasons import Reason
 
 HERE = Path(__file__).parent
@@ -25,7 +26,9 @@ LAST = "test_every_code_is_told_by_pileus_itself"
 
 def _codes(verdict: Any) -> Iterator[Code]:
     match verdict:
-        case Finding(code=Code() as code) | Hop(code=Code() as code) | Reason(code=Code() as code):
+        case Finding(ok=False, code=Code() as code) | Judged(ok=False, code=Code() as code):
+            yield code
+        case Hop(code=Code() as code) | Reason(code=Code() as code):
             yield code
         case Drop(reason=code):
             yield code
@@ -46,7 +49,7 @@ def _watch(kind: type[Any]) -> None:
     kind.__init__ = init
 
 
-for _kind in (Finding, Hop, Reason, Drop, Outcome):
+for _kind in (Finding, Judged, Hop, Reason, Drop, Outcome):
     _watch(_kind)
 
 

@@ -19,7 +19,14 @@ from pileus.model.connectivity import ConnectivityReport, Tried
 from pileus.model.errors import Fault, PileusError, UserError
 from pileus.model.path import Asked, Trace
 from pileus.model.publishing import Published
-from pileus.model.scene import ANY, Neutron, Permit, Port, RouterState
+from pileus.model.scene import (
+    ANY,
+    Neutron,
+    Permit,
+    Port,
+    RouterState,
+    ServerState,
+)
 from pileus.model.tenant import ANYWHERE
 from pileus.model.underlay import Node
 from pileus.spec import ROUTER, Spec
@@ -42,6 +49,9 @@ from pileus.trace.connectivity import (
 )
 
 _AT_ONCE, _TRACES = 16, 3
+_ALL = (1, 65535)
+_CLOSED = range(523, 65536)
+"""Ports of which one is looked for that must be closed."""
 _WHERE_AM_I = ["sh", "-c", "hostname; ip -4 addr"]
 
 
@@ -90,7 +100,8 @@ def check_connectivity(
 def _nobody_in(error: PileusError) -> Tried:
     """Without the machine, or OpenStack's word of what there is, nothing can be tried."""
     case = connectivity.entry_of_the_machine()
-    return Tried(case.name, case.sentence, False, connectivity.reason(error), case.asked)
+    seen = connectivity.not_there(case, error)
+    return Tried(case.name, case.sentence, seen.ok, seen.detail, case.asked, code=seen.code)
 
 
 def _traced(cloud: Cloud, seen: Seen, tried: Sequence[Tried]) -> tuple[Tried, ...]:
@@ -100,16 +111,23 @@ def _traced(cloud: Cloud, seen: Seen, tried: Sequence[Tried]) -> tuple[Tried, ..
         traces = pool.map(partial(_trace, cloud, seen), questions)
         answers = dict(zip(questions, traces, strict=True))
     return tuple(
-        replace(one, trace=answers[one.asked]) if one.ok is False and one.asked else one
+        _with_hops(one, answers[one.asked]) if one.ok is False and one.asked else one
         for one in tried
     )
 
 
-def _trace(cloud: Cloud, seen: Seen, asked: Asked) -> Trace | None:
+def _with_hops(tried: Tried, answer: Trace | PileusError) -> Tried:
+    """What a case says stands without its hops."""
+    if isinstance(answer, PileusError):
+        return replace(tried, untraced=f"{connectivity.reason(answer)} ({answer.hint})")
+    return replace(tried, trace=answer)
+
+
+def _trace(cloud: Cloud, seen: Seen, asked: Asked) -> Trace | PileusError:
     try:
         return follow(cloud, seen, asked)
-    except PileusError:
-        return None  # what a case says stands without it
+    except PileusError as error:
+        return error
 
 
 def _stage(cloud: Cloud, seen: Seen) -> _Stage:
@@ -121,12 +139,12 @@ def _stage(cloud: Cloud, seen: Seen) -> _Stage:
 
 
 def _router(neutron: Neutron, spec: Spec) -> RouterState:
-    """By its registered address; by its name, where it has no gateway now."""
+    """By its registered address; where it has no gateway now, the cloud's own by its name."""
     own = spec.underlay.registered_address
     at = {port.device for port in neutron.ports if own in port.addresses}
     routers = sorted(neutron.routers, key=lambda one: one.id not in at)
     for router in routers:
-        if router.id in at or router.name == ROUTER:
+        if router.id in at or (router.name == ROUTER and router.id in neutron.own):
             return router
     raise Fault("the router is missing", hint="run `pileus up` to make it again")
 
@@ -134,7 +152,7 @@ def _router(neutron: Neutron, spec: Spec) -> RouterState:
 def _scene(stage: _Stage) -> Scene:
     nic = stage.machine.nic("provider")
     device = stage.seen.scene.vpc.nics["provider"].interface.device
-    running = {server.name for server in stage.neutron.servers if server.status == "ACTIVE"}
+    running = {one.name for one in _own_servers(stage) if one.status == "ACTIVE"}
     return Scene(
         router=stage.router.name,
         namespace=f"qrouter-{stage.router.id}",
@@ -149,6 +167,11 @@ def _scene(stage: _Stage) -> Scene:
         ),
         ways=(*_published(stage), *_floating(stage)),
     )
+
+
+def _own_servers(stage: _Stage) -> Iterator[ServerState]:
+    """Those that pileus.yaml names: users may have servers of the same names."""
+    return (one for one in stage.neutron.servers if one.id in stage.neutron.own)
 
 
 def _unregistered(stage: _Stage) -> IPv4Address:
@@ -167,7 +190,7 @@ def _closed(stage: _Stage) -> Socket | None:
     own = stage.cloud.spec.underlay.registered_address
     public = _publics(stage).get(own)
     taken = {port.registered.port for port in stage.want.published}
-    free = next(port for port in range(523, 65536) if port not in taken)
+    free = next(port for port in _CLOSED if port not in taken)
     return Socket(public, free) if public else None
 
 
@@ -194,14 +217,14 @@ def _is_ssh(port: Published) -> bool:
 
 def _floating(stage: _Stage) -> Iterator[Way]:
     """Ours by logging in; others' where they answer pings."""
-    ours = {server.fixed_ip: server.name for server in stage.cloud.spec.servers}
+    ours = {server.id for server in _own_servers(stage)}
     names = {server.id: server.name for server in stage.neutron.servers}
     for ip in sorted(stage.neutron.floating, key=lambda one: one.address):
         port = stage.neutron.port(ip.port) if ip.port else None
         if port is None or ip.fixed is None:
             continue
         server = names.get(port.device, str(ip.fixed))
-        own = ours.get(ip.fixed) == server
+        own = port.device in ours
         at = Socket(ip.address, tenant.SSH_PORT)
         if own or _answers(port, stage.neutron):
             yield Way(
@@ -212,13 +235,27 @@ def _floating(stage: _Stage) -> Iterator[Way]:
                 address=ip.fixed,
                 login=_landing(stage, at) if own else None,
                 floating=True,
+                shut=_shut(port, stage.neutron),
             )
+
+
+def _shut(port: Port, neutron: Neutron) -> int | None:
+    """A TCP port that no security group of a server opens to an address, whichever it is."""
+    permits = [one for one in _permits(port, neutron) if not one.outwards and one.group is None]
+    spans = [one.ports or _ALL for one in permits if one.protocol in (ANY, "tcp")]
+    if not port.filtered:
+        return None
+    return next((n for n in _CLOSED if not any(a <= n <= b for a, b in spans)), None)
 
 
 def _answers(port: Port, neutron: Neutron) -> bool:
     """Whether a server, by OpenStack's word, answers pings from anywhere."""
-    rules = [permit for group in port.groups for permit in neutron.groups.get(group, ())]
+    rules = _permits(port, neutron)
     return port.status == "ACTIVE" and (not port.filtered or any(map(_lets_ping_in, rules)))
+
+
+def _permits(port: Port, neutron: Neutron) -> list[Permit]:
+    return [permit for group in port.groups for permit in neutron.groups.get(group, ())]
 
 
 def _lets_ping_in(permit: Permit) -> bool:

@@ -67,12 +67,14 @@ def connectivity(report: ConnectivityReport) -> Suite:
 
 
 def _tried(tried: Tried) -> Case:
-    code = tried.trace.failing.code if tried.trace and tried.trace.failing else None
-    hint = (
-        f"\n{code}: {EXPLANATIONS[code].sentence}\nhint: {EXPLANATIONS[code].hint}" if code else ""
-    )
-    kind = code.value if code else tried.name
-    text = f"{tried.sentence}{hint}"
+    told = [
+        f"{code}: {EXPLANATIONS[code].sentence}\nhint: {EXPLANATIONS[code].hint}"
+        for code in tried.codes
+    ]
+    if tried.untraced:
+        told.append(f"no trace of {tried.asked}: {tried.untraced}")
+    kind = tried.codes[0].value if tried.codes else tried.name
+    text = "\n".join((tried.sentence, *told))
     return Case("connectivity", tried.name, tried.ok, tried.detail, kind, text)
 
 

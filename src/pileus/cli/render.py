@@ -124,6 +124,11 @@ def connectivity(report: ConnectivityReport) -> None:
     )
     for case in report.failed:
         print(f"\n{case.name}: {case.sentence}\n  seen: {case.detail}")
+        if case.code:
+            meaning = EXPLANATIONS[case.code]
+            print(f"  {case.code}: {meaning.sentence}\n  hint: {meaning.hint}")
+        if case.untraced:
+            print(f"  no trace of {case.asked}: {case.untraced}")
     told = {one.asked: one for case in report.failed if (one := case.trace)}
     for one in told.values():
         print()

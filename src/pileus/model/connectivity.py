@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pileus.model.path import Asked, Trace
+from pileus.model.verdict import EXPLANATIONS, Code
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,29 @@ class Tried:
     """Of what a trace tells more."""
     trace: Trace | None = None
     """Where the packet dies; only of a case that failed."""
+    code: Code | None = None
+    """Why it failed, where the case itself tells; else its trace may."""
+    untraced: str | None = None
+    """Why there is no trace of a case that failed, and has one."""
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """Why it failed: what the case itself tells, and then what its trace does."""
+        traced = self.trace.codes if self.trace and self.trace.failing else ()
+        return tuple(dict.fromkeys((*([self.code] if self.code else ()), *traced)))
 
     def to_json(self) -> dict[str, Any]:
+        code = self.codes[0] if self.codes else None
         return {
             "name": self.name,
             "sentence": self.sentence,
             "ok": self.ok,
             "detail": self.detail,
+            "code": code.value if code else None,
+            "hint": EXPLANATIONS[code].hint if code else None,
             "asked": self.asked.to_json() if self.asked else None,
             "trace": self.trace.to_json() if self.trace else None,
+            "untraced": self.untraced,
         }
 
 

@@ -41,6 +41,7 @@ class Code(str, Enum):
     NIC_ADDRESS_LIMIT = "UNDERLAY_NIC_ADDRESS_LIMIT"
     DIFFERS = "UNDERLAY_NOT_AS_IN_FILE"
     PRIVATE_DESTINATION = "UNDERLAY_PRIVATE_DESTINATION"
+    NOT_ENFORCED = "UNDERLAY_NOT_ENFORCED"
 
     UPLINK_VLAN = "UPLINK_VLAN"
     UPLINK_IPV6 = "UPLINK_IPV6"
@@ -61,6 +62,8 @@ class Code(str, Enum):
     UPLINK_RULES_MISSING = "UPLINK_RULES_MISSING"
     UPLINK_WIRING = "UPLINK_WIRING"
     UPLINK_AGENT_DEAD = "UPLINK_AGENT_DEAD"
+    UPLINK_UNWELL = "UPLINK_UNWELL"
+    UPLINK_NOT_ENFORCED = "UPLINK_NOT_ENFORCED"
 
     NODE_UNREACHABLE = "NODE_UNREACHABLE"
     NODE_MEMORY = "NODE_MEMORY"
@@ -83,6 +86,7 @@ class Code(str, Enum):
     NODE_OTHER_DEPLOYMENT = "NODE_OTHER_DEPLOYMENT"
     NODE_FOREIGN_RULES = "NODE_FOREIGN_RULES"
     NODE_FOREIGN_BRIDGE = "NODE_FOREIGN_BRIDGE"
+    NODE_SERVICE_DEAD = "NODE_SERVICE_DEAD"
 
     NEUTRON_PORT_UNBOUND = "NEUTRON_PORT_UNBOUND"
     NEUTRON_PORT_DOWN = "NEUTRON_PORT_DOWN"
@@ -106,6 +110,7 @@ class Code(str, Enum):
     NEUTRON_ROUTER_FILTER = "NEUTRON_ROUTER_FILTER"
     NEUTRON_NO_NEIGHBOUR = "NEUTRON_NO_NEIGHBOUR"
     NEUTRON_METADATA = "NEUTRON_METADATA_FAILS"
+    NEUTRON_PORT_OPEN = "NEUTRON_PORT_OPEN"
 
     GUEST_OFF = "GUEST_OFF"
     GUEST_NO_ANSWER = "GUEST_NO_ANSWER"
@@ -300,6 +305,11 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "the internet gateway",
         "The packet left for a private address outside of the VPC, to which nothing leads there.",
         "connect the networks to one router, or use a floating IP or a published port",
+    ),
+    Code.NOT_ENFORCED: Explanation(
+        _SOURCE_CHECK,
+        "A frame with a forged source MAC was not dropped, or not counted, as it left the machine.",
+        "see `pileus sim wire`; where another NIC of the machine counts it, that one sent it",
     ),
     Code.UPLINK_VLAN: Explanation(
         _PIPELINE,
@@ -497,6 +507,11 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "Open vSwitch has bridges that are neither Pileus's nor OpenStack's.",
         "remove them with `ovs-vsctl del-br` if nobody needs them any more",
     ),
+    Code.NODE_SERVICE_DEAD: Explanation(
+        "a service of OpenStack's on the machine",
+        "A service of OpenStack's does not run.",
+        "`systemctl restart` it on the machine, and see its journal: `journalctl -u UNIT`",
+    ),
     Code.NEUTRON_PORT_UNBOUND: Explanation(
         _PORT,
         "Neutron could not bind the port, so no machine carries it.",
@@ -571,6 +586,19 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "The uplink's agent does not run: what is lost or changes is not put back.",
         "`systemctl start pileus-agent` on the machine, and see its journal",
     ),
+    Code.UPLINK_UNWELL: Explanation(
+        "the uplink's agent on the machine",
+        "The uplink's agent runs, and has something to complain of.",
+        "`pileus agent status` says of what, and `journalctl -u pileus-agent` on the machine "
+        "since when",
+    ),
+    Code.UPLINK_NOT_ENFORCED: Explanation(
+        _PIPELINE,
+        "Something passed that must not: a packet from an address that is not registered, or a "
+        "question to the services that the cloud below has for this machine.",
+        "`systemctl restart pileus-agent` on the machine puts the pipeline right; where it stays, "
+        "see `nft list ruleset` there",
+    ),
     Code.NEUTRON_DEVICE_MISSING: Explanation(
         _ROUTER_THERE,
         "The router's namespace, or a device in it, is not there.",
@@ -628,6 +656,12 @@ EXPLANATIONS: dict[Code, Explanation] = {
         "OpenStack's metadata service",
         "The metadata proxy is not there, or gets no good answer from what stands behind it.",
         "see neutron-metadata-agent.log and nova-api-metadata's on the machine",
+    ),
+    Code.NEUTRON_PORT_OPEN: Explanation(
+        "the way in from the internet",
+        "Somebody answers at a port that nobody published, or that no security group opens.",
+        "see who: `pileus trace internet ADDRESS --port PORT`, and `pileus agent status` for what "
+        "is published",
     ),
     Code.GUEST_NO_ANSWER: Explanation(
         _GUEST,

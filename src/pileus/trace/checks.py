@@ -91,6 +91,8 @@ class Judged:
 
     ok: bool | None
     detail: str
+    code: Code | None = None
+    """Why it is not ok, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,9 @@ def judge_forged(before: Counters, after: Counters, nic: Mac) -> Judged:
     """One foreign source MAC at this NIC was counted, exactly once, and nothing else."""
     rose = _rises(before, after)
     if not rose:
-        return Judged(False, "the forged frame was not counted")
-    return Judged(rose == {(nic, Code.SOURCE_MAC): 1}, _rises_text(rose))
+        return Judged(False, "the forged frame was not counted", Code.NOT_ENFORCED)
+    once = rose == {(nic, Code.SOURCE_MAC): 1}
+    return Judged(once, _rises_text(rose), None if once else Code.NOT_ENFORCED)
 
 
 def _rises(before: Counters, after: Counters) -> dict[tuple[Mac, Code], int]:

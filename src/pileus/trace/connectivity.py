@@ -13,7 +13,7 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Literal
@@ -69,6 +69,9 @@ class Way:
     login: tuple[str, ...] | None
     """The command that tells host name and addresses of where one lands by SSH; None without."""
     floating: bool = False
+    shut: int | None = None
+    """Of a floating IP, a TCP port that no security group of the server opens to anybody; None
+    where there is none, or port security is off."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,9 @@ class Case:
     asked: Asked | None = None
     entry: bool = False
     """Whether this is getting to the place, without which the others cannot be tried."""
+    twins: tuple[str, ...] = ()
+    """Of a port that must be closed, the cases of what is open at the same address: where none of
+    them comes out well, silence tells nothing."""
 
 
 Place = Callable[[Sequence[Case]], list[Judged]]
@@ -134,8 +140,10 @@ def cases(scene: Scene) -> Iterator[Case]:
         yield from _of_a_server(server, scene)
     for way in scene.ways:
         yield _from_the_internet(way)
+        if way.public and way.shut:
+            yield _shut(way, Socket(way.public, way.shut))
     if scene.closed:
-        yield _closed_port(scene.closed)
+        yield _closed_port(scene.closed, scene.ways)
     yield _unregistered(scene)
     yield Case(
         "forged-frame",
@@ -145,7 +153,8 @@ def cases(scene: Scene) -> Iterator[Case]:
 
 
 def chosen(all_of_them: Sequence[Case], names: Collection[str]) -> list[Case]:
-    """The cases with these names, and what gets to their places; all where no name is given.
+    """The cases with these names, what gets to their places, and the open twins of closed ports;
+    all where no name is given.
 
     Raises Refused for a name that is none.
     """
@@ -154,10 +163,11 @@ def chosen(all_of_them: Sequence[Case], names: Collection[str]) -> list[Case]:
         if name not in known:
             raise Refused(f"there is no case `{name}`", hint=f"cases are: {', '.join(known)}")
     at = {known[name].place for name in names}
+    named = {*names, *(twin for name in names for twin in known[name].twins)}
     return [
         case
         for case in all_of_them
-        if not names or case.name in names or (case.entry and case.place in at)
+        if not names or case.name in named or (case.entry and case.place in at)
     ]
 
 
@@ -166,13 +176,31 @@ def run(
 ) -> tuple[Tried, ...]:
     """Try the cases, all places at the same time; with `again`, what fails is tried once more."""
     first = _try(wanted, where)
-    if not again:
-        return tuple(first)
+    tried = _again(wanted, first, where) if again else first
+    named = {one.name: one for one in tried}
+    return tuple(_vouched(case, named) for case in wanted)
+
+
+def _again(
+    wanted: Sequence[Case], first: Sequence[Tried], where: Mapping[str, Place]
+) -> list[Tried]:
     failed = {tried.name for tried in first if tried.ok is False}
     shut = {case.place for case in wanted if case.entry and case.name in failed}
     failing = [case for case in wanted if case.name in failed or case.place in shut]
     second = {tried.name: tried for tried in _try(failing, where)}
-    return tuple(second.get(tried.name, tried) for tried in first)
+    return [second.get(tried.name, tried) for tried in first]
+
+
+def _vouched(case: Case, named: Mapping[str, Tried]) -> Tried:
+    """As it was tried. Silence at a port that must be closed counts where something else at the
+    same address answered: an address that is dead is silent, too."""
+    tried = named[case.name]
+    if case.judge is not judge_closed or tried.ok is not True or "refused" in tried.detail:
+        return tried
+    if any(named[twin].ok for twin in case.twins if twin in named):
+        return tried
+    told = f"{tried.detail}, but nothing else was seen to answer at this address"
+    return replace(tried, ok=None, detail=told)
 
 
 def _try(wanted: Sequence[Case], where: Mapping[str, Place]) -> list[Tried]:
@@ -188,11 +216,18 @@ def _try_at(place: Place, there: Sequence[Case]) -> list[Tried]:
     try:
         judged = place(there)
     except PileusError as error:
-        judged = [Judged(False if case.entry else None, reason(error)) for case in there]
+        judged = [not_there(case, error) for case in there]
     return [
-        Tried(case.name, case.sentence, seen.ok, seen.detail, case.asked)
+        Tried(case.name, case.sentence, seen.ok, seen.detail, case.asked, code=seen.code)
         for case, seen in zip(there, judged, strict=True)
     ]
+
+
+def not_there(case: Case, error: PileusError) -> Judged:
+    """What is known of a case where there was no getting to its place."""
+    if not case.entry:
+        return Judged(None, reason(error))
+    return Judged(False, reason(error), Code.NODE_UNREACHABLE if case.place == NODE else None)
 
 
 def reason(error: PileusError) -> str:
@@ -352,19 +387,15 @@ def _of_a_server(server: Server, scene: Scene) -> Iterator[Case]:
 
 
 def _from_the_internet(way: Way) -> Case:
-    registered = way.registered.address if way.floating else way.registered
-    name = f"{'floating' if way.floating else 'published'}-{registered}"
-    name += "/udp" if way.protocol == "udp" else ""
-
     def case(
         sentence: str, argv: tuple[str, ...], judge: Callable[[Done], Judged], asked: Asked
     ) -> Case:
-        return Case(name, sentence, INTERNET, argv, judge, asked)
+        return Case(_name(way), sentence, INTERNET, argv, judge, asked)
 
     to = str(way.public or way.registered.address)
     asked = Asked(INTERNET, to, way.protocol, way.registered.port)
     if way.public is None:
-        sentence = f"{registered} can be reached from the internet"
+        sentence = f"{_registered(way)} can be reached from the internet"
         return case(sentence, ("true",), _no_elastic_ip, asked)
     at = to if way.floating else f"{to}:{way.registered.port}"
     if way.login:
@@ -378,14 +409,29 @@ def _from_the_internet(way: Way) -> Case:
     return case(sentence, _connect(Socket(way.public, way.registered.port)), judge, asked)
 
 
-def _closed_port(closed: Socket) -> Case:
-    return Case(
-        "closed-port",
-        f"{closed}, which is not published, is closed",
-        INTERNET,
-        _connect(closed),
-        judge_closed,
-    )
+def _registered(way: Way) -> IPv4Address | Socket:
+    return way.registered.address if way.floating else way.registered
+
+
+def _name(way: Way) -> str:
+    udp = "/udp" if way.protocol == "udp" else ""
+    return f"{'floating' if way.floating else 'published'}-{_registered(way)}{udp}"
+
+
+def _closed_port(closed: Socket, ways: Sequence[Way]) -> Case:
+    twins = tuple(_name(way) for way in ways if way.public == closed.address)
+    return _closed("closed-port", closed, "which is not published", twins)
+
+
+def _shut(way: Way, closed: Socket) -> Case:
+    why = f"which no security group of {way.server} opens"
+    return _closed(f"{_name(way)}-closed", closed, why, (_name(way),))
+
+
+def _closed(name: str, closed: Socket, why: str, twins: tuple[str, ...]) -> Case:
+    asked = Asked(INTERNET, str(closed.address), "tcp", closed.port)
+    sentence = f"{closed}, {why}, is closed"
+    return Case(name, sentence, INTERNET, _connect(closed), judge_closed, asked, twins=twins)
 
 
 def _unregistered(scene: Scene) -> Case:
@@ -425,7 +471,7 @@ def _connect(to: Socket) -> tuple[str, ...]:
 _TRICKS = """\
 d=$(mktemp -d)
 ask() {
-  echo "== $1"
+  echo; echo "== $1"
   (printf '%s\\r\\n' "$1 HTTP/1.0" 'Host: 169.254.169.254' \\
     'X-aws-ec2-metadata-token-ttl-seconds: 60' ''; sleep 1) | CONNECT
 }
@@ -449,7 +495,8 @@ def judge_units(units: Sequence[str], done: Done) -> Judged:
     states = dict(zip(units, done.stdout.split(), strict=False))
     other = [f"{unit} is {states.get(unit, 'unknown')}" for unit in units]
     wrong = [text for text in other if not text.endswith(" is active")]
-    return Judged(not wrong, ", ".join(wrong) or f"{len(units)} run")
+    code = Code.NODE_SERVICE_DEAD if wrong else None
+    return Judged(not wrong, ", ".join(wrong) or f"{len(units)} run", code)
 
 
 def judge_uplink(done: Done) -> Judged:
@@ -459,10 +506,13 @@ def judge_uplink(done: Done) -> Judged:
         problems = [str(problem) for problem in status["problems"]]
         running = bool(status["running"])
     except (ValueError, KeyError, TypeError):
-        return Judged(False, _said(done))
+        return Judged(False, _said(done), Code.UPLINK_AGENT_DEAD)
     if not running:
-        problems.insert(0, "the agent does not run")
-    return Judged(not problems, "; ".join(problems) or "well")
+        told = "; ".join(("the agent does not run", *problems))
+        return Judged(False, told, Code.UPLINK_AGENT_DEAD)
+    if problems:
+        return Judged(False, "; ".join(problems), Code.UPLINK_UNWELL)
+    return Judged(True, "well")
 
 
 def judge_too_big(done: Done) -> Judged:
@@ -500,7 +550,8 @@ def judge_not_underlay(instance_id: str, done: Done) -> Judged:
     """Neither the machine's id nor a session token: OpenStack's metadata has no tokens."""
     for asked, answer in re.findall(r"== (\S+)[^\n]*\n(.*?)(?=\n== |\Z)", done.stdout, re.DOTALL):
         if instance_id in answer or (asked == "PUT" and re.match(r"HTTP/1\.\d 200", answer)):
-            return Judged(False, f"{asked} was answered by the cloud below")
+            told = f"{asked} was answered by the cloud below"
+            return Judged(False, told, Code.UPLINK_NOT_ENFORCED)
     if "== PUT" not in done.stdout:
         return Judged(None, _said(done))
     return Judged(True, "not answered by it")
@@ -518,7 +569,7 @@ def judge_closed(done: Done) -> Judged:
     """Refused, or met with silence."""
     said = done.stdout.strip()
     if said == "connected":
-        return Judged(False, "somebody answers")
+        return Judged(False, "somebody answers", Code.NEUTRON_PORT_OPEN)
     return Judged(True if done.code == 0 and said else None, said or _said(done))
 
 
@@ -527,9 +578,9 @@ def judge_unregistered(done: Done) -> Judged:
     try:
         before, after = (_dropped(json.loads(line)) for line in _documents(done.stdout))
     except (ValueError, KeyError, TypeError):
-        return Judged(False, _said(done))
-    code = Code.UPLINK_SOURCE_IP
-    return Judged(after > before, f"{code} +{after - before}")
+        return Judged(False, _said(done), Code.UPLINK_AGENT_DEAD)
+    told = f"{Code.UPLINK_SOURCE_IP} +{after - before}"
+    return Judged(after > before, told, None if after > before else Code.UPLINK_NOT_ENFORCED)
 
 
 def _documents(text: str) -> list[str]:
