@@ -209,6 +209,8 @@ def test_a_published_port_is_seen_at_each_hop_and_nothing_is_changed(listening: 
     assert fingerprint() == before
     assert not [one for name in (NODE, WORLD, SPACE) for one in netns.processes(name)]
     assert translated(half, Way.THERE) == {Stage.GATEWAY: (AT, 522), Stage.NAT: (FIXED, 22)}
+    (nat,) = [hop for hop in half.hops if hop.key.stage is Stage.NAT and hop.way is Way.THERE]
+    assert nat.detail.startswith(f"tracked as {nat.headers}; seen "), nat.detail
 
 
 def translated(half: Half, way: Way) -> dict[Stage, tuple[IPv4Address, int | None]]:

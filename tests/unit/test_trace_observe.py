@@ -23,7 +23,7 @@ from pileus.model.path import Fate, Half, Headers, Hop, Stage, Way
 from pileus.model.uplink import resolver_mac
 from pileus.model.verdict import Code
 from pileus.trace.observe import packets, watcher
-from pileus.trace.observe.facts import AGENTS, Facts
+from pileus.trace.observe.facts import AGENTS, Facts, tracked
 from pileus.trace.observe.judge import Judge
 from pileus.trace.observe.packets import Mark
 from pileus.trace.observe.reasons import Reasons
@@ -164,6 +164,37 @@ def test_a_packet_that_is_answered_passed_everywhere_with_its_headers() -> None:
     assert half.death is None
     assert {hop.fate for hop in half.hops} == {Fate.PASSES}
     assert [hop.key for hop in half.hops] == [*route(OUT)]
+
+
+TRACKED = """\
+icmp     1 12 src=10.0.0.1 dst=8.8.8.8 type=8 code=0 id=7 src=8.8.8.8 dst=10.0.0.8 type=0 id=7 use=1
+icmp     1 29 src=10.0.0.1 dst=8.8.8.8 type=8 code=0 id=9 [UNREPLIED] src=8.8.8.8 dst=10.0.0.2 id=4
+tcp      6 99 SYN_SENT src=10.0.0.1 dst=8.8.8.8 sport=5 dport=80 src=10.0.0.9 dst=10.0.0.2 sport=8 \
+dport=6 [ASSURED] use=1
+"""
+
+
+def test_what_the_router_remembers_of_the_probe_is_told_where_it_translates() -> None:
+    """Of pings between the same ends it is the last one."""
+    inside = Headers(IPv4Address("10.0.0.1"), GOOGLE.address)
+    seen = tuple(replace(one, headers=inside) for one in sights(OUT, 6))
+    facts = looked(tracked_SPACE_0=done(TRACKED))
+    half = judge(OUT, 0, seen=Seen(seen + sights(OUT, 0, 6), eyes(OUT)), facts=facts)
+    told = [hop for hop in half.hops if "tracked" in hop.detail]
+    assert [(hop.way, hop.stage) for hop in told] == [(Way.THERE, Stage.NAT)]
+    assert told[0].detail.startswith("tracked as 10.0.0.2 → 8.8.8.8, unanswered; seen ")
+    started = replace(inside, source_port=5, destination_port=80)
+    assert facts.tracked(SPACE, started) == "tracked as 10.0.0.2:6 → 10.0.0.9:8"
+    assert facts.tracked(SPACE, replace(started, source_port=6)) is None
+
+
+def test_only_connections_to_what_was_called_are_asked_for() -> None:
+    """By a name of its own at the near router, and by another one at the far one."""
+    found = {name: one["argv"][-4:] for name, one in tracked(IN).items()}
+    assert found == {
+        f"tracked {SPACE} {number}": ["--orig-port-dst", "522", "--orig-dst", to]
+        for number, to in enumerate(("172.16.20.101", "198.51.100.2"))
+    }
 
 
 def test_translations_show_at_the_hop_that_makes_them() -> None:

@@ -16,10 +16,12 @@ from typing import Any
 from pileus.model.addresses import Mac
 from pileus.model.ends import MANAGEMENT, Ends, Interface, Metadata, Router, Server
 from pileus.model.errors import Fault
+from pileus.model.path import Headers
 from pileus.model.verdict import Code
 from pileus.rules.nft import InKernel
 from pileus.rules.readback import parse as parse_table
 from pileus.trace.checks import Counters
+from pileus.trace.observe.sights import reverse
 from pileus.trace.route import PROVIDER_BRIDGE
 from pileus.uplink import pipeline
 
@@ -83,6 +85,19 @@ def counted(ends: Ends) -> Commands:
         commands[f"filter {space}"] = {"namespace": space, "argv": ["iptables-save", "-c"]}
         commands[f"netstat {space}"] = {"namespace": space, "argv": ["cat", "/proc/net/netstat"]}
     return commands
+
+
+def tracked(ends: Ends) -> Commands:
+    """Programs that show the connections that routers remember, run once the probes were sent."""
+    asked, called = ends.asked, {ends.first.destination, ends.at} - {None}
+    port = ends.first.destination_port
+    ports = [] if port is None else ["--orig-port-dst", str(port)]
+    dump = ["conntrack", "--dump", "--family", "ipv4", "--proto", asked.protocol, *ports]
+    return {
+        f"tracked {space} {number}": {"namespace": space, "argv": [*dump, "--orig-dst", str(to)]}
+        for space in routers(ends)
+        for number, to in enumerate(sorted(called, key=str))
+    }
 
 
 def looked(ends: Ends, before: Facts) -> Commands:
@@ -273,6 +288,19 @@ class Facts:
         listing = self.printed("nic rules") or ""
         return next((one for one in _filtering(listing, device) if "pileus_" not in one), None)
 
+    def tracked(self, namespace: str, headers: Headers) -> str | None:
+        """What a router remembers to have made of a packet; None where it does not know of it.
+
+        Of pings between the same ends it is the last one: their ids are no part of headers.
+        """
+        dumped = (self.printed(f"tracked {namespace} {number}") or "" for number in range(2))
+        found = [flow for text in dumped for flow in _tracked(text) if flow.original == headers]
+        last = max(found, key=lambda flow: flow.seconds, default=None)
+        if last is None:
+            return None
+        unanswered = "" if last.answered else ", unanswered"
+        return f"tracked as {last.translated}{unanswered}"
+
     def reverse_path_rose(self, namespace: str) -> bool:
         name = f"netstat {namespace}"
         was, now = (
@@ -350,6 +378,36 @@ def _filtering(listing: str, device: str = "") -> Iterator[str]:
         named = not device or re.search(rf"(?<![\w.-]){re.escape(device)}(?![\w.-])", table)
         if re.search(r"\b(?:drop|reject)\b", table) and named:
             yield " ".join(table.split()[1:3])
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """A connection that the kernel remembers."""
+
+    original: Headers
+    translated: Headers
+    """What its answers are answers to."""
+    answered: bool
+    seconds: int
+    """For which it is remembered still."""
+
+
+_TUPLE = re.compile(r"src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?")
+
+
+def _tracked(dumped: str) -> Iterator[_Flow]:
+    """By the lines of `conntrack`: name and number of the protocol, seconds, and two tuples."""
+    for line in dumped.splitlines():
+        tuples = [_headers(*found) for found in _TUPLE.findall(line)]
+        if len(tuples) == 2:
+            original, answer = tuples
+            seconds = int(line.split()[2])
+            yield _Flow(original, reverse(answer), "[UNREPLIED]" not in line, seconds)
+
+
+def _headers(source: str, destination: str, *ports: str) -> Headers:
+    numbers = [int(port) if port else None for port in ports]
+    return Headers(IPv4Address(source), IPv4Address(destination), *numbers)
 
 
 def _dropping(saved: str) -> Iterator[tuple[str, int]]:

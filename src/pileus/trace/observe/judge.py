@@ -94,7 +94,10 @@ class Judge:
         assert isinstance(place, Place)  # noqa: S101 - for the type checker
         headers, by = self._leaves(line, at, way), self._by(line, at)
         unkept = self.reasons.unkept(place)
-        detail = "; ".join(filter(None, (by, unkept.detail if unkept else "")))
+        made = ""
+        if place.stage is Stage.NAT and way is Way.THERE:
+            made = self.reasons.tracked(place, self._before(line, at, way))
+        detail = "; ".join(filter(None, (made, by, unkept.detail if unkept else "")))
         code = unkept.code if unkept else None
         return Hop(way, place.stage, place.subject, Fate.PASSES, headers, code, detail)
 

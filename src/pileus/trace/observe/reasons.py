@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 
 from pileus.model.addresses import Mac
 from pileus.model.ends import Ends, Interface, Network, Router, Server
-from pileus.model.path import Place, Stage, Way
+from pileus.model.path import Headers, Place, Stage, Way
 from pileus.model.uplink import resolver_mac
 from pileus.model.verdict import EXPLANATIONS, Code
 from pileus.trace.observe.facts import INTEGRATION, Facts, providers, routers, servers
@@ -426,6 +426,15 @@ class Reasons:
         code = Code.NEUTRON_AGENT_DEAD if dead else Code.NEUTRON_METADATA
         said = "does not listen" if status == "refused" else f"gives HTTP {status}"
         return Reason(place, code, f"its proxy {said}{self._agent('neutron-metadata-agent')}")
+
+    # What is told of a hop that was passed.
+
+    def tracked(self, place: Place, headers: Headers | None) -> str:
+        """What a router remembers to have made of a packet that came to it."""
+        router = next((one for one in self._routers if one.name == place.subject), None)
+        if router is None or headers is None:
+            return ""
+        return self.facts.tracked(router.namespace, headers) or ""
 
     # Size.
 

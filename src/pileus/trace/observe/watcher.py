@@ -455,7 +455,7 @@ def obey(watcher: Watcher, told: Document) -> None:
         say(watcher.send(told))
     elif told["do"] == "seen":
         watcher.listen(SETTLE_SECONDS)
-        say({"seen": watcher.seen})
+        say({"seen": watcher.seen, "after": run(told["look"])})
     elif told["do"] == "look":
         run(plan["settle"])
         say({"after": run({**plan["count"], **told["look"]})})

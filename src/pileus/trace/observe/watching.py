@@ -120,9 +120,12 @@ class _Watch:
             opened = parse_eyes({key: eye for one in ready for key, eye in one["eyes"].items()})
             before = Facts(ready[0]["before"])
             sent = self._send(mark, talks, opened, before)
-            records = [record for one in talks for record in _ask(one, "seen")["seen"]]
-            look = facts.looked(self.ends, before)
-            after = _ask(node, "look", look)["after"] if self._looks(sent, records) else {}
+            seen = [_ask(node, "seen", facts.tracked(self.ends))]
+            seen += [_ask(one, "seen") for one in talks[1:]]
+            records = [record for one in seen for record in one["seen"]]
+            look, after = facts.looked(self.ends, before), seen[0]["after"]
+            if self._looks(sent, records):
+                after = {**after, **_ask(node, "look", look)["after"]}
         told = Facts(before.before, after, wire, self.eyes.wire.counters())
         return self._judge(opened, records, sent, told)
 
