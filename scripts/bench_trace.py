@@ -60,13 +60,17 @@ def tell(what: str, act: Callable[[], object], limit: float) -> None:
 
 
 def alarms(spec: Spec, workspace: Workspace, asked: Iterable[Asked]) -> Iterator[str]:
-    """What is said to be wrong with a cloud that is well."""
-    report = connectivity.check_connectivity(spec, workspace)
+    """What is said to be wrong with a cloud that is well: nothing is tried twice."""
+    for finding in check.check(spec, workspace).failed:
+        yield f"check: {finding.code} of {finding.subject}: {finding.detail}"
+    report = connectivity.check_connectivity(spec, workspace, again=False)
     yield from (f"{one.name}: {one.detail}" for one in report.failed)
     for one in asked:
-        failing = trace.trace(spec, workspace, one).failing
-        if failing:
-            yield f"trace {one}: {failing.code} at {failing.place.stage}"
+        answer = trace.trace(spec, workspace, one)
+        if answer.failing:
+            yield f"trace {one}: {answer.failing.code} at {answer.failing.place.stage}"
+        rows = (row for row in answer.rows if row.code and row is not answer.failing)
+        yield from (f"trace {one}: {row.code} at {row.place.stage}, passed" for row in rows)
 
 
 def measure(spec: Spec, workspace: Workspace) -> None:

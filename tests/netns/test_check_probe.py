@@ -117,6 +117,7 @@ def test_a_node_is_seen_and_left_as_it_was(node: str) -> None:
     }
     assert (seen.default_route, seen.tables) == ("eth0", (("netdev", "pileus_eth1"),))
     assert seen.egress_hook
+    assert seen.modules["veth"] is not False, "of which this machine is made"
     assert seen.memory > 1 << 30
     assert seen.disk > seen.free_disk > 0
     assert seen.clock_offset is None

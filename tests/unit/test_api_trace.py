@@ -14,12 +14,12 @@ from trace_scene import NEUTRON, PUBLISHED, REGISTERED, SCENE, asked
 from pileus.api import environment, tenant, trace
 from pileus.model.agent import AgentStatus, NicState
 from pileus.model.errors import CloudFault, CommandFailed, Refused, UserError
-from pileus.model.path import Asked, Trace
+from pileus.model.path import Asked, Stage, Trace
 from pileus.model.scene import Neutron
 from pileus.model.underlay import Nic, Node, ObservedUnderlay, Registered
 from pileus.model.verdict import Code
 from pileus.openstack import scene as openstack
-from pileus.spec import loads
+from pileus.spec import Spec, loads
 from pileus.system import http
 from pileus.system.workspace import Workspace
 from pileus.uplink import on_node
@@ -67,6 +67,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         vpc: Any = SCENE.vpc,
         door: OSError | None = None,
         here: Any = SCENE.here,
+        spec: Spec = SPEC,
     ) -> Trace:
         aws = SimpleNamespace(
             observe=answering(ObservedUnderlay(node=machine)),
@@ -78,7 +79,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(tenant, "connection", answering(None))
         monkeypatch.setattr(openstack, "read", answering(neutron))
         monkeypatch.setattr(on_node, "status", answering(agent))
-        return trace.trace(SPEC, Workspace("demo"), question, probe=False)
+        return trace.trace(spec, Workspace("demo"), question, probe=False)
 
     return run
 
@@ -153,3 +154,22 @@ def test_here_is_where_the_cloud_below_sees_the_user(run: Run) -> None:
     assert run(here=nobody).ok
     with pytest.raises(Refused, match="your own address"):
         run(asked("here", "web", 22), here=nobody)
+
+
+def test_of_a_real_cloud_it_says_that_what_is_inside_is_predicted_only(run: Run) -> None:
+    """Its hops are told all the same, and the user is where packets of the internet come from."""
+    said = "the cloud below is a real one: what happens inside of its network is predicted only"
+    real = SPEC.model_copy(
+        update={"underlay": SPEC.underlay.model_copy(update={"endpoint": "aws"})}
+    )
+    answer = run(asked("internet", "web", 22), spec=real)
+    assert answer.notes[-1] == said
+    below = {Stage.ELASTIC_IP, Stage.ACL, Stage.GROUPS, Stage.NIC, Stage.ROUTE}
+    rows = [row for row in answer.rows if row.place.stage in below]
+    assert {row.place.stage for row in rows} == below
+    assert all(row.predicted and row.observed is None for row in rows)
+    first = answer.rows[0].predicted
+    assert first
+    assert first.headers
+    assert first.headers.source == SCENE.here
+    assert said not in run(asked("internet", "web", 22)).notes

@@ -14,7 +14,7 @@ import pytest
 from pileus.model.addresses import Mac
 from pileus.model.errors import Fault
 from pileus.system.process import Done
-from pileus.trace import machine
+from pileus.trace import machine, probe
 from pileus.trace.machine import Chain, Owner, gather, parse
 
 DATA = Path(__file__).parents[1] / "data" / "probe"
@@ -48,7 +48,8 @@ def test_a_recorded_answer_is_read(release: str) -> None:
     assert not seen.bridge_filter
     assert (seen.datapath, seen.virt_type) == ("netdev", "qemu")
     assert seen.bridges == ("br-ex", "br-int", "br-tun")
-    assert {"vxlan", "nf_conntrack"} <= seen.modules
+    assert seen.modules["vxlan"]
+    assert seen.modules["nf_conntrack"]
     assert seen.clock_offset == pytest.approx(0.25)
 
 
@@ -209,3 +210,32 @@ def opens(text: str) -> list[str]:
         for node in found
         if isinstance(node.func, ast.Name) and node.func.id == "open"
     ]
+
+
+BUILT_IN, AS_FILES = "kernel/drivers/net/veth.ko\n", "kernel/net/sched/cls_bpf.ko.xz: \n"
+CONFIGURED = "CONFIG_VETH=y\nCONFIG_NET_CLS_BPF=m\n# CONFIG_VXLAN is not set\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "has"),
+    [
+        (
+            {"modules.builtin": BUILT_IN, "modules.dep": AS_FILES},
+            {"veth": True, "cls_bpf": True, "vxlan": False},
+        ),
+        ({"modules.dep": AS_FILES}, {"veth": None, "cls_bpf": True, "vxlan": None}),
+        ({"config": CONFIGURED}, {"veth": True, "cls_bpf": None, "vxlan": False}),
+        ({}, {"veth": None, "cls_bpf": None, "vxlan": None}),
+    ],
+)
+def test_a_module_is_there_as_a_file_or_built_in_or_nobody_tells(
+    files: dict[str, str], has: dict[str, bool | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = "6.1.0"
+    places = {f"/lib/modules/{release}/{name}": text for name, text in files.items()}
+    places[f"/boot/config-{release}"] = files.get("config", "")
+    monkeypatch.setattr(probe, "text", places.get)
+    monkeypatch.setattr(probe.platform, "release", lambda: release)
+    monkeypatch.setattr(probe.os.path, "exists", lambda _: False)
+    found = probe.modules()
+    assert {name: found[name] for name in has} == has

@@ -18,6 +18,7 @@ from pileus.model.verdict import Code
 from pileus.trace import on_machine
 from pileus.trace.machine import Chain, Device, Machine, Owner
 from pileus.trace.on_machine import GIB, PORTS, Expected, judge
+from pileus.trace.probe import MODULES
 
 MANAGEMENT = IPv4Address("172.16.10.101")
 PROVIDER = IPv4Address("172.16.20.101")
@@ -34,6 +35,7 @@ NODE = Node(
     ),
 )
 OURS = {port: (Owner("some", f"{unit}.service"),) for port, unit in PORTS.items()}
+ALL = {**dict.fromkeys(MODULES, True), "openvswitch": False}
 CONTROLLER = Machine(
     memory=6 * GIB,
     disk=20 * GIB,
@@ -51,7 +53,7 @@ CONTROLLER = Machine(
     ),
     default_route="eth0",
     routed=frozenset({"eth0"}),
-    modules=frozenset({"nf_conntrack", "vxlan"}),
+    modules=ALL,
     clock_offset=0.4,
     synchronized=True,
     listening={22: (Owner("sshd", "ssh.service"),), **OURS},
@@ -144,8 +146,11 @@ UNFIT: list[tuple[Code, str, Change]] = [
     (Code.NODE_EGRESS_HOOK, "has none", but(egress_hook=False)),
     (Code.NODE_KVM, "servers would be emulated", but(virt_type="kvm")),
     (Code.NODE_MODULE, "not there, and needed", but(datapath="system")),
-    (Code.NODE_MODULE, "not there, and needed", but(modules=frozenset())),
-    (Code.NODE_MODULE, "not there, and needed", but(tun=False)),
+    *(
+        (Code.NODE_MODULE, "not there, and needed", but(modules={**ALL, name: False}))
+        for name in ("nf_conntrack", "veth", "bridge", "sch_ingress", "cls_bpf")
+    ),
+    (Code.NODE_MODULE, "not there, and needed", but(tun=False, modules={**ALL, "tun": False})),
     (Code.NODE_BRIDGE_FILTER, "on", but(bridge_filter=True)),
     (Code.NODE_CLOCK, "11 s ahead of the cloud's, kept by NTP", but(clock_offset=11.0)),
     (Code.NODE_CLOCK, "3600 s behind the cloud's", but(clock_offset=-3600.0)),
@@ -193,7 +198,10 @@ def test_what_is_wrong_has_its_own_code_and_nothing_else_is_blamed(
 
 
 def test_every_code_of_a_machine_is_in_the_table_above() -> None:
-    by_judges = {code for code in Code if code.family == "NODE"} - {Code.NODE_UNREACHABLE}
+    by_judges = {code for code in Code if code.family == "NODE"} - {
+        Code.NODE_UNREACHABLE,
+        Code.NODE_SERVICE_DEAD,
+    }
     assert {code for code, _, _ in UNFIT} == by_judges
     assert {one.code for one in findings(CONTROLLER)} == by_judges
 
@@ -280,12 +288,29 @@ def test_the_smallest_mtu_that_neutron_needs_is_enough() -> None:
 
 
 def test_modules_that_are_needed_only_elsewhere_may_be_missing_and_are_told() -> None:
-    seen = replace(CONTROLLER, modules=frozenset({"nf_conntrack"}))
+    seen = replace(CONTROLLER, modules={**ALL, "vxlan": False, "tun": False})
     told = {one.subject: one for one in findings(seen) if one.code is Code.NODE_MODULE}
     assert all(one.ok for one in told.values())
     assert told["module vxlan"].detail == "not there: used between machines only"
     assert told["module openvswitch"].detail == "not there: Open vSwitch runs in userspace"
     assert told["module tun"].detail == "there"
+
+
+def test_modules_that_nobody_tells_of_are_unknown_and_no_alarm() -> None:
+    """A container has its host's kernel, and neither its modules nor its configuration."""
+    seen = replace(CONTROLLER, modules=dict.fromkeys(MODULES))
+    told = {one.subject: one for one in findings(seen) if one.code is Code.NODE_MODULE}
+    assert not wrong(seen)
+    veth = told["module veth"]
+    assert (veth.ok, veth.detail) == (None, "cannot be told, and needed")
+    assert told["module tun"].ok
+
+
+@pytest.mark.parametrize("datapath", ["system", None])
+def test_with_open_vswitch_in_the_kernel_no_bridge_is_needed(datapath: str | None) -> None:
+    modules = {**ALL, "openvswitch": True, "bridge": False}
+    assert not wrong(replace(CONTROLLER, modules=modules, datapath=datapath))
+    assert Code.NODE_MODULE in wrong(replace(CONTROLLER, modules={**ALL, "bridge": False}))
 
 
 def test_rules_that_cannot_be_listed_are_unknown_not_well() -> None:

@@ -83,7 +83,8 @@ class Machine:
     """Devices that a default route of any table leaves by."""
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By device, where else the main table leads; what the kernel adds with an address aside."""
-    modules: frozenset[str] = frozenset()
+    modules: Mapping[str, bool | None] = field(default_factory=dict)
+    """Whether the kernel has each; None where that cannot be told."""
     tun: bool = True
     kvm: bool = False
     nested: bool = False
@@ -150,7 +151,7 @@ def parse(answer: Mapping[str, Any]) -> Machine:
         default_route=_default_route([route for route in routes if "table" not in route]),
         routed=frozenset(route["dev"] for route in routes if "dev" in route),
         routes=_made(listed),
-        modules=frozenset(answer["modules"]),
+        modules=dict(answer["modules"]),
         tun=answer["tun"],
         kvm=answer["kvm"],
         nested="hypervisor" in answer["processor"],

@@ -245,18 +245,23 @@ def _has_kvm(machine: Machine) -> str:
 
 def _modules(machine: Machine) -> Iterator[Finding]:
     switch = machine.datapath == "system"
+    in_kernel = switch or (machine.datapath is None and machine.modules.get("openvswitch"))
     needs = (
         ("openvswitch", switch, "Open vSwitch runs in userspace"),
         ("vxlan", False, "used between machines only"),
         ("nf_conntrack", True, ""),
         ("tun", True, ""),
+        ("veth", True, ""),
+        ("bridge", not in_kernel, "Open vSwitch runs in the kernel"),
+        ("sch_ingress", True, ""),
+        ("cls_bpf", True, ""),
     )
     for name, needed, otherwise in needs:
-        there = name in machine.modules or (name == "tun" and machine.tun)
-        told = "there" if there else f"not there: {otherwise}" if otherwise else "not there"
-        if needed and not there:
-            told = "not there, and needed"
-        yield Finding(Code.NODE_MODULE, f"module {name}", there or not needed, told)
+        there = True if name == "tun" and machine.tun else machine.modules.get(name)
+        told = {True: "there", False: "not there", None: "cannot be told"}[there]
+        if there is not True:
+            told += ", and needed" if needed else f": {otherwise}"
+        yield Finding(Code.NODE_MODULE, f"module {name}", there if needed else True, told)
 
 
 def _bridge_filter(machine: Machine) -> Finding:

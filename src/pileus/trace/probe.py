@@ -13,6 +13,7 @@ import array
 import configparser
 import ctypes
 import fcntl
+import gzip
 import json
 import os
 import platform
@@ -52,7 +53,17 @@ FILES = (
     "/etc/pileus/uplink.json",
     "/proc/sys/net/bridge/bridge-nf-call-iptables",
 )
-MODULES = ("openvswitch", "vxlan", "nf_conntrack", "tun")
+MODULES = {
+    "openvswitch": "OPENVSWITCH",
+    "vxlan": "VXLAN",
+    "nf_conntrack": "NF_CONNTRACK",
+    "tun": "TUN",
+    "veth": "VETH",
+    "bridge": "BRIDGE",
+    "sch_ingress": "NET_SCH_INGRESS",
+    "cls_bpf": "NET_CLS_BPF",
+}
+"""What the cloud stands on, each with the option that it is built by."""
 # Left by DevStack, Kolla-Ansible, OpenStack-Ansible, Packstack, Sunbeam, MicroStack, Ceph,
 # Kubernetes and Docker.
 OTHERS = (
@@ -73,7 +84,8 @@ NOVA = "/etc/nova/nova.conf.d/pileus.conf"
 
 def text(path: str) -> str | None:
     try:
-        with open(path, errors="replace") as file:
+        zipped = path.endswith(".gz")
+        with gzip.open(path, "rt") if zipped else open(path, errors="replace") as file:
             return file.read()
     except OSError:
         return None
@@ -146,12 +158,26 @@ def drivers() -> dict[str, str]:
     return found
 
 
-def modules() -> list[str]:
-    """Those that the kernel has: loaded or built in, or there to be loaded."""
-    place = "/lib/modules/" + platform.release() + "/"
-    known = (text(place + "modules.builtin") or "") + (text(place + "modules.dep") or "")
-    names = {name.replace("-", "_") for name in re.findall(r"([\w-]+)\.ko\b", known)}
-    return [name for name in MODULES if os.path.exists("/sys/module/" + name) or name in names]
+def modules() -> dict[str, bool | None]:
+    """Those that the kernel has: loaded or built in, or there to be loaded. None where nobody
+    tells: a container has the kernel of its host, and not its files."""
+    place, options = "/lib/modules/" + platform.release() + "/", configuration()
+    listed = [text(place + name) for name in ("modules.builtin", "modules.dep")]
+    known = re.findall(r"([\w-]+)\.ko\b", "".join(filter(None, listed)))
+    names = {name.replace("-", "_") for name in known}
+
+    def has(name: str, option: str) -> bool | None:
+        if os.path.exists("/sys/module/" + name) or name in names or options.get(option) == "y":
+            return True
+        return False if all(listed) or (options and option not in options) else None
+
+    return {name: has(name, option) for name, option in MODULES.items()}
+
+
+def configuration() -> dict[str, str]:
+    """What the kernel was built with: `y`, or `m` for a module; nothing where it is not told."""
+    told = text("/boot/config-" + platform.release()) or text("/proc/config.gz") or ""
+    return dict(re.findall(r"^CONFIG_(\w+)=([ym])$", told, re.MULTILINE))
 
 
 def virt_type() -> str | None:
