@@ -478,3 +478,25 @@ def test_with_several_provider_nics_each_router_leaves_by_its_own() -> None:
         TO_FLOATING: ["eth1", "eth2", "eth2", "eth1"],
     }
     assert all(predicted(question, scene).death is None for question in ways)
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        (
+            asked("internet", "db", 80),
+            "no published tcp port 80 leads to db, which has no",
+        ),
+        (asked("internet", "web"), "no pings lead to web, which has no floating IP: this is"),
+        (asked("internet", "web", 22), None),
+        (asked("internet", "router"), None),
+        (asked("internet", "198.51.100.2"), None),
+        (asked("web", "192.168.20.1"), None),
+        (asked("internet", "app"), None),
+    ],
+)
+def test_a_server_that_nothing_leads_to_is_called_by_its_routers_address_and_it_says_so(
+    question: Asked, told: str | None
+) -> None:
+    notes = predicted(question).notes
+    assert [note.startswith(told or "") for note in notes] == ([True] if told else [])

@@ -171,6 +171,12 @@ def test_a_users_server_takes_nobodys_name(word: str) -> None:
     assert resolve(Asked("s-3", "8.8.8.8", "icmp", None), scene).source.address == APP.address
 
 
+def test_an_elastic_ip_that_is_gone_is_told_by_those_that_there_are() -> None:
+    with pytest.raises(Refused) as refused:
+        resolve(Asked("internet", "198.51.100.77", "tcp", 80), SCENE)
+    assert "198.51.100.1, 198.51.100.2, 198.51.100.3" in refused.value.hint
+
+
 def test_what_traces_give_a_meaning_no_server_of_pileus_yaml_may_be_called() -> None:
     assert {*RESERVED, ROUTER_NAME} == {*RESERVED_NAMES}
     for name in (*RESERVED_NAMES, "demo-controller"):

@@ -12,7 +12,7 @@ from pileus.model.errors import Refused
 if TYPE_CHECKING:
     from pileus.model.path import Asked, Protocol
 
-_ENDS = "A server, a router, `controller`, `internet`, `here`, or any address."
+_ENDS = "A server or a router by name or id, `controller`, `internet`, `here`, or any address."
 _PORTS = range(1, 65536)
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help=_ENDS)]
 Destination = Annotated[str, typer.Argument(metavar="DESTINATION", help=_ENDS)]

@@ -155,7 +155,8 @@ def resolve(asked: Asked, scene: Scene) -> Ends:
     if isinstance(source, Outside) and isinstance(called.end, Outside):
         raise Refused(
             f"neither {asked.source} nor {asked.destination} is in this cloud",
-            hint="one end is to be a server, a router, the machine, or an address of theirs",
+            hint="one end is to be a server, a router, the machine, or an address of theirs; the "
+            f"Elastic IPs are {book.publics}",
         )
     first = Headers(book.start(source, called), called.address, None, called.port)
     return Ends(
@@ -186,6 +187,11 @@ class _Book:
         self.below = below(scene)
         self._routers = routers(scene.neutron)
         self._servers = tuple(_servers(scene.neutron, self._routers))
+
+    @property
+    def publics(self) -> str:
+        found = {**self._scene.vpc.loose, **self._scene.vpc.elastic}
+        return ", ".join(map(str, sorted(found))) or "all gone"
 
     # Names.
 

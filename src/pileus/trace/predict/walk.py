@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from pileus.model.ends import Ends
+from pileus.model.ends import Ends, Router
 from pileus.model.path import Fate, Half, Headers, Hop, Place, Stage, Way
 from pileus.model.scene import Scene
 from pileus.trace.predict import neutron, vpc
@@ -32,7 +32,21 @@ _PARTS: Mapping[Stage, Callable[[At], Said]] = {
 
 def predict(ends: Ends, scene: Scene) -> Half:
     """What must become of a packet between these ends, and of its answer."""
-    return Half(tuple(_hops(ends, scene)))
+    return Half(tuple(_hops(ends, scene)), tuple(_notes(ends)))
+
+
+def _notes(ends: Ends) -> Iterator[str]:
+    """A server that nothing leads to is called by its router's address."""
+    asked, router = ends.asked, ends.destination
+    if not isinstance(router, Router):
+        return
+    if asked.destination not in (router.name, router.id, str(ends.first.destination)):
+        what = "pings lead" if asked.port is None else f"{asked.protocol} port {asked.port} leads"
+        none = "no" if asked.port is None else "no published"
+        yield (
+            f"{none} {what} to {asked.destination}, which has no floating IP: this is the way to "
+            "its router; `pileus status` tells the ports that are published"
+        )
 
 
 def _hops(ends: Ends, scene: Scene) -> Iterator[Hop]:
