@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from graph_scenes import DEFAULT, TWO_PROJECTS
-from trace_scene import Change, asked, nic, predicted, uplink, vpc
+from trace_scene import SCENE, Change, asked, neutron, nic, predicted, uplink, vpc
 
 from pileus.graph.contents import picture
 from pileus.graph.marks import marked
@@ -99,3 +101,22 @@ def test_a_hop_that_cannot_be_seen_is_neither_passed_nor_failed() -> None:
     rows = compare.rows((hop.key,), half, None)
     drawn = marked(picture("demo", DEFAULT), Trace("demo", OUT, rows, None, (), 0.0))
     assert names(drawn, Mark.UNKNOWN) == {"NIC eth1"}
+
+
+def test_of_those_with_one_name_the_ones_on_the_way_are_marked() -> None:
+    """The user's are listed first."""
+    state = SCENE.neutron
+    taken = neutron(
+        servers=tuple(replace(one, name="web") for one in reversed(state.servers)),
+        routers=tuple(replace(one, name="router") for one in reversed(state.routers)),
+        networks=tuple(replace(one, name="private") for one in reversed(state.networks)),
+        own=frozenset({"s-1", "r-1", "n-private"}),
+    )(SCENE)
+
+    def passed(source: str) -> set[str]:
+        drawn = traced(asked(source, "8.8.8.8"), taken)
+        kinds = (Kind.SERVER, Kind.ROUTER, Kind.NETWORK)
+        return {one.id for one in drawn.nodes if one.mark is Mark.PASSED and one.kind in kinds}
+
+    assert passed("web") == {"server:s-1", "router:r-1", "network:n-private"}
+    assert passed("s-3") == {"server:s-3", "router:r-2", "network:n-third"}
