@@ -235,7 +235,7 @@ def test_a_module_is_there_as_a_file_or_built_in_or_nobody_tells(
     places = {f"/lib/modules/{release}/{name}": text for name, text in files.items()}
     places[f"/boot/config-{release}"] = files.get("config", "")
     monkeypatch.setattr(probe, "text", places.get)
-    monkeypatch.setattr(probe.platform, "release", lambda: release)
-    monkeypatch.setattr(probe.os.path, "exists", lambda _: False)
+    monkeypatch.setattr("platform.release", lambda: release)
+    monkeypatch.setattr("os.path.exists", lambda _: False)
     found = probe.modules()
     assert {name: found[name] for name in has} == has

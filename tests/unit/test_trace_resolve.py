@@ -168,7 +168,7 @@ def test_a_users_server_takes_nobodys_name(word: str) -> None:
     scene = neutron(servers=servers)(SCENE)
     meant = resolve(Asked(word, "db", "tcp", 22), scene).source
     assert meant == resolve(Asked(word, "db", "tcp", 22), SCENE).source
-    assert resolve(Asked("s-3", "8.8.8.8", "icmp", None), scene).source.address == APP.address
+    assert resolve(Asked("s-3", "8.8.8.8", "icmp", None), scene).first.source == APP.address
 
 
 def test_an_elastic_ip_that_is_gone_is_told_by_those_that_there_are() -> None:

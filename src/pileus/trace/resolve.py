@@ -28,7 +28,7 @@ from pileus.model.ends import (
 from pileus.model.errors import Refused
 from pileus.model.path import Asked, Headers
 from pileus.model.publishing import Published
-from pileus.model.scene import Neutron, Port, RouterState, Scene
+from pileus.model.scene import Neutron, Port, RouterState, Scene, ServerState
 from pileus.trace.route import registered
 
 INTERNET = "internet"
@@ -50,10 +50,14 @@ def names(neutron: Neutron) -> dict[str, str]:
     Projects may give the same names. Of several with one name the cloud's own keeps it, and the
     others go by their ids, as do those with a name that means something else here.
     """
-    ends = [(one.id, one.name) for one in (*neutron.routers, *neutron.servers)]
+    ends = [(one.id, one.name) for one in _ends(neutron)]
     networks = [(one.id, one.name) for one in neutron.networks]
     own = neutron.own
     return dict((*_told_apart(ends, own, RESERVED), *_told_apart(networks, own)))
+
+
+def _ends(neutron: Neutron) -> list[RouterState | ServerState]:
+    return [*neutron.routers, *neutron.servers]
 
 
 def _told_apart(
@@ -225,8 +229,7 @@ class _Book:
 
     def _unknown(self, word: str) -> Refused:
         """Why a word names nobody: it names several, or none."""
-        neutron = self._scene.neutron
-        same = [one for one in (*neutron.routers, *neutron.servers) if one.name == word]
+        same = [one for one in _ends(self._scene.neutron) if one.name == word]
         if len(same) == 1:
             hint = "`openstack server show` or `openstack router show` tells what became of it"
             return Refused(f"`{word}` has no address", hint=hint)
