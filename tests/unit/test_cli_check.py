@@ -11,10 +11,13 @@ from xml.etree import ElementTree
 import pytest
 
 from pileus.api import check as api
+from pileus.api import connectivity
 from pileus.cli import junit, main
+from pileus.model.connectivity import ConnectivityReport, Tried
 from pileus.model.errors import CloudFault
 from pileus.model.finding import CheckReport, Finding
-from pileus.model.verdict import Code
+from pileus.model.path import Asked
+from pileus.model.verdict import EXPLANATIONS, Code
 
 Run = Callable[..., int]
 WELL = Finding(Code.NODE_MEMORY, "memory", True, "16.0 GiB")
@@ -39,6 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             return answer
 
         monkeypatch.setattr(api, "check", stand_in)
+        monkeypatch.setattr(connectivity, "check_connectivity", stand_in)
         with pytest.raises(SystemExit) as exit_:
             main(["check", *words])
         assert isinstance(exit_.value.code, int)
@@ -121,3 +125,41 @@ def test_xml_that_cannot_be_written_is_the_users_to_mend(
 def test_a_cloud_that_cannot_be_asked_is_a_fault(run: Run) -> None:
     fault = CloudFault("look", "InternalError", "no", hint="repeat", retryable=True)
     assert run(fault) == 2
+
+
+SHUT = Asked("internet", "198.51.100.2", "tcp", 523)
+CODE = Code.NEUTRON_PORT_OPEN
+TRIED = (
+    Tried("in", "it lets us in", True, "yes"),
+    Tried("quiet", "it is closed", None, "silent"),
+    Tried("closed-port", "it is closed", False, "somebody answers", SHUT, code=CODE,
+          untraced="there are 2 named `web` (name one by its id)"),
+)  # fmt: skip
+
+
+def test_a_case_that_fails_is_told_with_code_and_hint_and_why_it_has_no_hops(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(ConnectivityReport("demo", TRIED, 0.25), "connectivity") == 1
+    said = capsys.readouterr().out
+    meaning = EXPLANATIONS[CODE]
+    assert f"  NEUTRON_PORT_OPEN: {meaning.sentence}\n  hint: {meaning.hint}\n" in said
+    assert "  no trace of internet → 198.51.100.2, tcp port 523: there are 2 named `web`" in said
+    assert said.endswith("3 cases tried in 0.2 s, 1 of them failed\n")
+
+
+def test_of_cases_too_json_and_junit_xml_have_code_and_hint(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("connectivity", "--json", "--junit-xml", "tried.xml")
+    assert run(ConnectivityReport("demo", TRIED, 0.25), *words) == 1
+    *_, failed = json.loads(capsys.readouterr().out)["cases"]
+    assert (failed["code"], failed["hint"]) == (CODE.value, EXPLANATIONS[CODE].hint)
+    assert failed["untraced"].startswith("there are 2 named")
+    suite = ElementTree.fromstring((tmp_path / "tried.xml").read_bytes())  # noqa: S314
+    well, unknown, wrong = suite
+    assert [child.tag for case in (well, unknown) for child in case] == ["system-out", "skipped"]
+    (failure,) = wrong
+    assert failure.get("type") == CODE.value
+    assert f"hint: {EXPLANATIONS[CODE].hint}" in (failure.text or "")
+    assert "no trace of internet → 198.51.100.2" in (failure.text or "")
