@@ -13,6 +13,7 @@ from trace_scene import ANYWHERE, NEUTRON, PING_IN, SCENE, SSH_IN, asked
 from pileus.api import connectivity
 from pileus.api.environment import Cloud
 from pileus.api.trace import Seen
+from pileus.model.agent import AgentStatus
 from pileus.model.connectivity import Tried
 from pileus.model.errors import Fault
 from pileus.model.scene import ANY, FloatingIp, Neutron, Permit, RouterState, ServerState
@@ -106,6 +107,11 @@ def test_a_case_without_hops_says_why_and_stands(cloud: Cloud) -> None:
     assert "s-1 (192.168.20.5)" in told.untraced
 
 
-def test_where_nobody_gets_in_the_machine_is_told_to_be_unreachable() -> None:
-    told = connectivity._nobody_in(Fault("no", hint="repeat"))
-    assert (told.ok, told.codes) == (False, (Code.NODE_UNREACHABLE,))
+def test_where_nobody_gets_in_it_is_told_who_is_silent() -> None:
+    silent = Fault("503", hint="repeat", retryable=True)
+    machine = replace(seen(NEUTRON), silent=silent)
+    openstack = replace(machine, agent=AgentStatus(running=True))
+    told = [connectivity._nobody_in(silent, one).code for one in (machine, openstack)]
+    assert told == [Code.NODE_UNREACHABLE, Code.NODE_SERVICE_DEAD]
+    gone = connectivity._nobody_in(Fault("no router", hint="run `pileus up`"), openstack)
+    assert (gone.ok, gone.codes, gone.detail) == (False, (), "no router (run `pileus up`)")

@@ -29,6 +29,7 @@ from pileus.model.scene import (
 )
 from pileus.model.tenant import ANYWHERE
 from pileus.model.underlay import Node
+from pileus.model.verdict import Code
 from pileus.spec import ROUTER, Spec
 from pileus.system import process, ssh
 from pileus.system.clock import seconds
@@ -90,18 +91,27 @@ def check_connectivity(
     try:
         stage = _stage(cloud, seen)
     except PileusError as error:
-        tried: tuple[Tried, ...] = (_nobody_in(error),)
+        tried: tuple[Tried, ...] = (_nobody_in(error, seen),)
     else:
         chosen = connectivity.chosen(list(connectivity.cases(_scene(stage))), names)
         tried = connectivity.run(chosen, _places(stage), again=again)
     return ConnectivityReport(spec.cloud, _traced(cloud, seen, tried), seconds() - start)
 
 
-def _nobody_in(error: PileusError) -> Tried:
+def _nobody_in(error: PileusError, seen: Seen) -> Tried:
     """Without the machine, or OpenStack's word of what there is, nothing can be tried."""
     case = connectivity.entry_of_the_machine()
-    seen = connectivity.not_there(case, error)
-    return Tried(case.name, case.sentence, seen.ok, seen.detail, case.asked, code=seen.code)
+    told = f"{connectivity.reason(error)} ({error.hint})"
+    return Tried(case.name, case.sentence, False, told, case.asked, code=_who(error, seen))
+
+
+def _who(error: PileusError, seen: Seen) -> Code | None:
+    """Who is silent; None where somebody answers, and refuses or lacks something."""
+    if error is not seen.silent:
+        return None
+    if not seen.agent:
+        return Code.NODE_UNREACHABLE
+    return Code.NODE_SERVICE_DEAD if isinstance(error, Fault) and error.retryable else None
 
 
 def _traced(cloud: Cloud, seen: Seen, tried: Sequence[Tried]) -> tuple[Tried, ...]:
