@@ -13,6 +13,7 @@ from pileus.api.record import Pair, Record
 from pileus.api.wanted import parse_pair, wanted_pairs, wants
 from pileus.model.errors import Refused
 from pileus.model.publishing import Publication
+from pileus.plan.addresses import next_free
 from pileus.spec import Spec, loads
 
 SERVERS = ("web", "mail")
@@ -164,12 +165,84 @@ def test_floating_addresses_are_those_of_the_file_and_of_commands() -> None:
     assert Record.read(record.document()) == record
 
 
-def test_an_address_that_was_given_back_is_gone_until_it_is_added_again() -> None:
-    given_back = Record().release(A102, (A102, A103))
-    assert wants(TWO, given_back).floating == (A103,)
-    assert wants(TWO, given_back.float("web", A102)).floating == (A102, A103)
-    added = Record().float("web", A104)
-    assert added.release(A104, (A102, A103)) == Record(), "nothing is left to remember"
+def floating(count: int, record: Record) -> list[int]:
+    """The last bytes of the floating addresses, with so many in the file."""
+    want = wants(spec(extra=f"floating_ips: {count}\n"), record)
+    return [int(address) & 255 for address in want.floating]
+
+
+def test_there_are_as_many_as_the_file_says_and_those_that_were_added() -> None:
+    added = Record().float("web", A102)
+    assert [floating(count, added) for count in range(4)] == [
+        [102],
+        [102, 103],
+        [102, 103, 104],
+        [102, 103, 104, 105],
+    ]
+    behind = Record().float("web", A104)
+    assert floating(3, behind) == [102, 103, 104, 105]
+
+
+def test_no_address_moves_when_an_added_one_among_them_is_given_back() -> None:
+    added = Record().float("web", A102)
+    assert floating(2, added) == [102, 103, 104]
+    back = added.release(A102, TWO)
+    assert floating(2, back) == [103, 104]
+    assert floating(3, back) == [103, 104, 105]
+    assert Record.read(back.document()) == back
+    assert floating(2, back.float("web", A102)) == [102, 103, 104]
+
+
+def test_an_address_of_the_files_that_was_given_back_stays_away() -> None:
+    back = Record().release(A102, TWO)
+    assert floating(2, back) == [103]
+    assert floating(2, back.float("web", A102)) == [102, 103], "added, it is one more"
+    assert floating(2, back.float("web", A102).release(A102, TWO)) == [103]
+    assert Record.read(back.document()) == back
+
+
+def test_a_number_that_is_written_after_an_address_was_given_back_counts() -> None:
+    back = Record().release(A102, TWO)
+    assert floating(1, back) == [103], "the file follows the command"
+    assert floating(3, back) == [103, 104, 105]
+
+
+def test_of_an_address_that_was_added_and_given_back_nothing_is_left_to_remember() -> None:
+    assert Record().float("web", A104).release(A104, TWO) == Record()
+
+
+MOVES = st.lists(
+    st.one_of(
+        st.tuples(st.just("file"), st.integers(0, 6)),
+        st.tuples(st.just("add"), st.just(0)),
+        st.tuples(st.just("remove"), st.integers(0, 8)),
+    ),
+    max_size=12,
+)
+
+
+@given(MOVES)
+def test_each_command_changes_its_own_address_and_each_number_counts(
+    moves: list[tuple[str, int]],
+) -> None:
+    """Whatever was done before: nothing that is in use moves."""
+    count, record = 2, Record()
+    for what, number in moves:
+        before = set(floating(count, record))
+        file = spec(extra=f"floating_ips: {count}\n")
+        if what == "file":
+            after = set(floating(number, record))
+            assert before <= after or after <= before
+            count = number
+        elif what == "add":
+            address = next_free(file, wants(file, record).floating)
+            record = record.float("web", address)
+            assert set(floating(count, record)) == before | {int(address) & 255}
+        elif before:
+            address = wants(file, record).floating[number % len(before)]
+            record = record.release(address, file)
+            assert set(floating(count, record)) == before - {int(address) & 255}
+        assert Record.read(record.document()) == record
 
 
 def test_the_address_of_a_server_that_left_the_file_stays_registered() -> None:

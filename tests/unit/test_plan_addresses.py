@@ -45,6 +45,22 @@ def test_the_next_free_one_fills_gaps_and_is_refused_when_there_is_none() -> Non
     assert "floating-ip remove" in full.value.hint
 
 
+def numbers(addresses: tuple[IPv4Address, ...]) -> list[int]:
+    return [int(address) & 255 for address in addresses]
+
+
+def test_a_network_without_room_for_the_number_and_the_added_ones_is_refused() -> None:
+    own = IPv4Address("172.16.20.4")
+    small = spec(9, "172.16.20.0/28", str(own))
+    given_back = {own + 1: 8}
+    assert numbers(floating_addresses(small, (own + 4,))) == [5, 6, 7, *range(9, 15)]
+    assert numbers(floating_addresses(small, (), given_back)) == [*range(6, 15)]
+    assert numbers(floating_addresses(small, (own + 4,), given_back))[-1] == 5, "the last resort"
+    with pytest.raises(Refused, match="room for 8 floating addresses") as full:
+        floating_addresses(small, (own + 4, own + 5))
+    assert "smaller `floating_ips`" in full.value.hint
+
+
 @given(st.integers(17, 28), st.data())
 def test_they_are_usable_different_and_never_the_routers(prefix: int, data: st.DataObject) -> None:
     subnet = IPv4Network(f"172.16.128.0/{prefix}")

@@ -12,7 +12,7 @@ from pileus.api.wanted import parse_pair, require_server, wants
 from pileus.model.errors import Refused
 from pileus.model.report import Progress
 from pileus.model.underlay import Node
-from pileus.plan.addresses import floating_addresses, next_free
+from pileus.plan.addresses import next_free
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace
 
@@ -65,9 +65,7 @@ def remove_floating_ip(
     return _change(
         Cloud(spec, workspace),
         progress,
-        lambda cloud, record: record.release(
-            _known(cloud, record, address), floating_addresses(spec)
-        ),
+        lambda cloud, record: record.release(_known(cloud, record, address), spec),
     )
 
 

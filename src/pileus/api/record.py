@@ -7,11 +7,12 @@ both go on changing. Pure; the workspace keeps the document.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Any
 
 from pileus.model.publishing import Publication
+from pileus.plan.addresses import asked_beside, floating_addresses
 from pileus.spec import Spec
 
 Pair = tuple[str, Publication]
@@ -27,7 +28,14 @@ class Record:
     added: frozenset[Pair] = frozenset()
     removed: frozenset[Pair] = frozenset()
     floating: frozenset[Holder] = frozenset()
-    released: frozenset[IPv4Address] = frozenset()
+    released: Mapping[IPv4Address, int] = field(default_factory=dict)
+    """Addresses given back that the file's pass over; each with the number that the file asked for
+    when it was one of them, and 0 for one that had been added."""
+
+    @property
+    def addresses(self) -> frozenset[IPv4Address]:
+        """Those that were added, whatever became of their servers."""
+        return frozenset(address for _, address in self.floating)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Record:
@@ -39,7 +47,12 @@ class Record:
                 (name, IPv4Address(address))
                 for name, address in (line.split(" ", 1) for line in document.get("floating", []))
             ),
-            frozenset(IPv4Address(address) for address in document.get("released", [])),
+            {
+                IPv4Address(address): int(then or 0)
+                for address, _, then in (
+                    line.partition(" ") for line in document.get("released", [])
+                )
+            },
         )
 
     def document(self) -> dict[str, Any]:
@@ -48,7 +61,7 @@ class Record:
             "published": sorted(f"{name} {port}" for name, port in self.added),
             "unpublished": sorted(f"{name} {port}" for name, port in self.removed),
             "floating": [f"{name} {address}" for name, address in sorted(self.floating)],
-            "released": [str(address) for address in sorted(self.released)],
+            "released": [f"{address} {then}" for address, then in sorted(self.released.items())],
         }
 
     def publish(self, pair: Pair, spec: Spec) -> Record:
@@ -63,17 +76,22 @@ class Record:
 
     def float(self, server: str, address: IPv4Address) -> Record:
         """The record after `floating-ip add`."""
-        return replace(
-            self,
-            floating=self.floating | {(server, address)},
-            released=self.released - {address},
-        )
+        return replace(self, floating=self.floating | {(server, address)})
 
-    def release(self, address: IPv4Address, spec_addresses: tuple[IPv4Address, ...]) -> Record:
-        """The record after `floating-ip remove`; `spec_addresses` are those the file asks for."""
+    def release(self, address: IPv4Address, spec: Spec) -> Record:
+        """The record after `floating-ip remove` of one of `in_file` or of those that were added."""
         kept = frozenset(holder for holder in self.floating if holder[1] != address)
-        named = frozenset({address}) & frozenset(spec_addresses)
-        return replace(self, floating=kept, released=self.released | named)
+        without = replace(self, floating=kept)
+        then = 0 if address in self.addresses else asked_beside(spec, address)
+        if not then and in_file(spec, without) == in_file(spec, self):
+            return without
+        then = then or self.released.get(address, 0)
+        return replace(without, released={**self.released, address: then})
+
+
+def in_file(spec: Spec, record: Record) -> tuple[IPv4Address, ...]:
+    """The floating addresses that pileus.yaml asks for, beside those that were added."""
+    return floating_addresses(spec, record.addresses, record.released)
 
 
 def _pairs(lines: list[str]) -> frozenset[Pair]:

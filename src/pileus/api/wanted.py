@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from pileus.api.record import Pair, Record, ports_in_file
+from pileus.api.record import Pair, Record, in_file, ports_in_file
 from pileus.model.addresses import Socket
 from pileus.model.errors import Refused
 from pileus.model.publishing import Publication, Published
-from pileus.plan.addresses import floating_addresses
 from pileus.spec import Spec
 from pileus.spec.schema import Server
 
@@ -51,14 +50,14 @@ def wants(spec: Spec, record: Record) -> Wants:
 
 
 def _floating(spec: Spec, record: Record) -> tuple[IPv4Address, ...]:
-    added = {address for _, address in record.floating}
+    added = record.addresses
     if spec.uplink == "mac-clone" and added:
         raise Refused(
             "with `uplink: mac-clone` the cloud below knows one address, and "
             f"{', '.join(map(str, sorted(added)))} were added as floating IPs",
             hint="`pileus floating-ip remove` them first, or set `uplink: mac-nat`",
         )
-    return tuple(sorted((set(floating_addresses(spec)) - record.released) | added))
+    return tuple(sorted({*in_file(spec, record), *added}))
 
 
 def _require_free(
