@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from api_below import Silent
 
 from pileus.api import environment
 from pileus.api.down import down
@@ -19,17 +18,6 @@ SIMULATED = loads(b"cloud: demo\n", name="pileus.yaml")
 REAL = SIMULATED.model_copy(
     update={"underlay": SIMULATED.underlay.model_copy(update={"endpoint": "aws"})}
 )
-
-
-class Silent:
-    """Progress that nobody looks at."""
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Silent]:
-        yield self
-
-    def note(self, text: str) -> None:
-        pass
 
 
 BROKEN = CloudFault("TerminateInstances", "InternalError", "an error", hint="again", retryable=True)

@@ -277,3 +277,12 @@ def test_added_addresses_cannot_follow_to_mac_clone() -> None:
     with pytest.raises(Refused, match="mac-clone") as refused:
         wants(clone, Record().float("web", A102))
     assert "floating-ip remove" in refused.value.hint
+
+
+def test_a_port_of_a_floating_ip_cannot_follow_to_mac_clone() -> None:
+    clone = spec(extra="uplink: mac-clone\n")
+    record = Record().publish(pair("web 172.16.20.102:522:22"), TWO)
+    with pytest.raises(Refused, match=r"`uplink: mac-clone`.*172\.16\.20\.102:522") as refused:
+        wants(clone, record)
+    assert "`pileus unpublish`" in refused.value.hint
+    assert "mac-nat" in refused.value.hint

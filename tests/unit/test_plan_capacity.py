@@ -14,7 +14,7 @@ from pileus.model.errors import Refused
 from pileus.model.limits import Limits
 from pileus.model.underlay import InstanceType, ObservedUnderlay, WantedUnderlay
 from pileus.plan.addresses import floating_addresses
-from pileus.plan.capacity import require_capacity
+from pileus.plan.capacity import require_capacity, require_growth
 from pileus.plan.underlay import plan_underlay
 from pileus.plan.wanted import Caller, wanted_underlay
 from pileus.spec import loads
@@ -76,6 +76,28 @@ def test_giving_back_is_never_refused() -> None:
     low = replace(LIMITS, elastic_ips=2, elastic_ips_used=6, instance_type=m5("small", 8, 2, 2))
     require_capacity(wanted(4), built(4), low)
     require_capacity(wanted(1), built(4), low)
+
+
+def at(*last: int) -> WantedUnderlay:
+    """With these floating addresses, by their last bytes."""
+    spec = loads(b"cloud: demo\n", name="pileus.yaml")
+    floating = [IPv4Address("172.16.20.0") + number for number in last]
+    return wanted_underlay(spec, CALLER, (), "image", floating)
+
+
+def test_what_is_still_to_be_given_back_takes_room_and_is_said_to() -> None:
+    there, limits = built(3), replace(LIMITS, elastic_ips_used=5)
+    require_growth(at(102, 103), at(102, 103, 104), there, limits)
+    with pytest.raises(Refused) as refused:
+        require_growth(at(102, 103, 105), at(102, 103, 104, 105), there, limits)
+    assert str(refused.value) == (
+        "the account's limit of Elastic IPs in this region is reached: it is 5, of which others "
+        "use 0, and cloud `demo` needs 6; 1 of them is still to be given back: 172.16.20.104"
+    )
+    assert "`pileus up` first" in refused.value.hint
+    with pytest.raises(Refused, match="needs 6") as too_many:
+        require_growth(at(102, 103, 105, 106), at(*range(102, 107)), there, limits)
+    assert "have at most" in too_many.value.hint, "giving back would not do"
 
 
 def test_an_account_that_does_not_tell_its_quota_is_taken_at_its_calls() -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pileus.api import controller, environment, tenant
 from pileus.api.environment import Cloud
 from pileus.api.wanted import Wants
+from pileus.model.errors import Refused
 from pileus.model.report import Progress
 from pileus.model.tenant import ObservedRouter
 from pileus.model.underlay import Node
-from pileus.plan.capacity import require_capacity
 from pileus.underlay.aws import Aws
 from pileus.uplink import on_node
 
@@ -32,9 +32,29 @@ class Inside:
 
 def require_possible(cloud: Cloud, aws: Aws, want: Wants) -> None:
     """Raise Refused for what cannot be, before anything is recorded or changed."""
-    target, observed = environment.wanted(cloud, aws, want), aws.observe(cloud.spec.cloud)
-    require_capacity(target, observed, aws.limits(target.instance_type))
-    tenant.require_possible(cloud, environment.require_node(observed), want)
+    to = environment.growth(cloud, aws, want)
+    machine = environment.require_node(to.observed)
+    environment.require_room(aws, to)
+    if not follows(cloud, machine):
+        raise Refused(
+            "pileus.yaml has another `uplink`, or other `more_providers`, than the machine",
+            hint="run `pileus up` first, or undo the change in pileus.yaml",
+        )
+    tenant.require_possible(cloud, machine, want)
+
+
+def follows(cloud: Cloud, machine: Node) -> bool:
+    """Whether the machine's uplink has the mode and the provider NICs that pileus.yaml says.
+
+    Raises CommandFailed where the machine has no agent that could tell.
+    """
+    under = cloud.spec.underlay
+    roles = {"provider", *(one.name for one in under.more_providers)}
+    macs = {nic.role: nic.mac for nic in machine.providers}
+    nics = on_node.status(controller.login(cloud, machine)).nics
+    return roles <= set(macs) and {(nic.mac, nic.mode) for nic in nics} == {
+        (macs[role], cloud.spec.uplink) for role in roles
+    }
 
 
 def inside(cloud: Cloud, aws: Aws, machine: Node, want: Wants, progress: Progress) -> Inside:

@@ -12,7 +12,7 @@ from pileus.model.finding import require
 from pileus.model.report import Progress, Stage
 from pileus.model.underlay import Node, ObservedUnderlay, WantedUnderlay
 from pileus.model.underlay_steps import Step
-from pileus.plan.capacity import require_capacity
+from pileus.plan.capacity import require_growth
 from pileus.plan.underlay import plan_removal, plan_underlay, with_nics_there
 from pileus.plan.wanted import Caller, wanted_underlay
 from pileus.spec import Spec
@@ -45,7 +45,7 @@ class Cloud:
 
 
 def open_simulated(cloud: Cloud, progress: Progress) -> None:
-    """Have the cloud's simulated region running, its image baked. Does nothing where it runs."""
+    """Have the cloud's simulated region running. Does nothing where it runs."""
     if not cloud.simulated:
         return
     if control.reach(cloud.region) is not None:
@@ -56,16 +56,20 @@ def open_simulated(cloud: Cloud, progress: Progress) -> None:
             )
         return
     image = images.controller_image()
-    host = preflight.look(images.images_directory())
-    preflight.require(host, baked=image.baked)
-    if not image.baked:
-        with progress.stage("image") as stage:
-            log = cloud.workspace.directory / "logs" / "image.log"
-            images.bake(image, stage, log)
+    preflight.require(preflight.look(images.images_directory()), baked=image.baked)
     with progress.stage("region") as stage:
         offer = Offer({image.name: image.root}, cloud.spec.underlay.region, cloud=True)
         running = control.start(cloud.region, offer)
         stage.note(running.url)
+
+
+def bake_image(cloud: Cloud, progress: Progress) -> None:
+    """Have the image baked that a machine of the simulated region boots from."""
+    image = images.controller_image()
+    if not cloud.simulated or image.baked:
+        return
+    with progress.stage("image") as stage:
+        images.bake(image, stage, cloud.workspace.directory / "logs" / "image.log")
 
 
 def find_aws(cloud: Cloud) -> Aws | None:
@@ -99,11 +103,18 @@ def wanted(cloud: Cloud, aws: Aws, wants: Wants) -> WantedUnderlay:
     return wanted_underlay(cloud.spec, caller, wants.ports, image, wants.floating)
 
 
-def grow(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
-    """Bring the environment to what is wanted, and take no address and no NIC away yet.
+@dataclass(frozen=True)
+class Growth:
+    """What the environment is to be, and what it is on the way there."""
 
-    What is inside OpenStack lets go of an address before the cloud below does: see `settle`.
-    """
+    final: WantedUnderlay
+    grown: WantedUnderlay
+    """Takes no address and no NIC away yet."""
+    observed: ObservedUnderlay
+
+
+def growth(cloud: Cloud, aws: Aws, wants: Wants) -> Growth:
+    """From what there is to what is wanted."""
     there = aws.observe(cloud.spec.cloud)
     kept = {
         address
@@ -112,8 +123,27 @@ def grow(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
         for address in nic.addresses[1:]
     }
     floating = tuple(sorted({*wants.floating, *kept}))
-    target = wanted(cloud, aws, replace(wants, floating=floating))
-    return ensure(aws, with_nics_there(target, there), stage)
+    grown = wanted(cloud, aws, replace(wants, floating=floating))
+    return Growth(wanted(cloud, aws, wants), with_nics_there(grown, there), there)
+
+
+def require_room(aws: Aws, to: Growth) -> None:
+    """Raise Refused where a limit is in the way of what is wanted, or of the way there."""
+    if to.observed.node is None:
+        require_instance_type(aws, to.final.instance_type)
+    if plan_underlay(to.grown, to.observed):
+        require_growth(to.final, to.grown, to.observed, aws.limits(to.final.instance_type))
+
+
+def grow(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
+    """Bring the environment to what is wanted, and take no address and no NIC away yet.
+
+    What is inside OpenStack lets go of an address before the cloud below does: see `settle`.
+    Raises Refused, before anything is made, where a limit is in the way.
+    """
+    to = growth(cloud, aws, wants)
+    require_room(aws, to)
+    return ensure(aws, to.grown, stage)
 
 
 def settle(cloud: Cloud, aws: Aws, wants: Wants, stage: Stage) -> list[str]:
@@ -128,13 +158,7 @@ def require_instance_type(aws: Aws, name: str) -> None:
 
 def ensure(aws: Aws, target: WantedUnderlay, stage: Stage) -> list[str]:
     """Bring the environment to what is wanted; returns what was done, a sentence each."""
-    observed = aws.observe(target.cloud)
-    steps = plan_underlay(target, observed)
-    if observed.node is None:
-        require_instance_type(aws, target.instance_type)
-    if steps:
-        require_capacity(target, observed, aws.limits(target.instance_type))
-    return apply(aws, target.cloud, steps, stage)
+    return apply(aws, target.cloud, plan_underlay(target, aws.observe(target.cloud)), stage)
 
 
 def remove(aws: Aws, cloud: str, stage: Stage) -> list[str]:

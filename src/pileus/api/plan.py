@@ -11,7 +11,6 @@ from pileus.model.status import PlanResult
 from pileus.model.underlay import Node
 from pileus.openstack import observe
 from pileus.openstack import plan as plan_openstack
-from pileus.plan.capacity import require_capacity
 from pileus.plan.underlay import plan_underlay
 from pileus.spec import Spec
 from pileus.system.workspace import Workspace
@@ -25,19 +24,20 @@ def plan(spec: Spec, workspace: Workspace) -> PlanResult:
     cloud = Cloud(spec, workspace)
     aws = environment.find_aws(cloud)
     if aws is None:
-        baked = images.controller_image().baked
-        return PlanResult(
-            (*(() if baked else ("bake the machine image",)), "start the simulated region", *_REST)
-        )
+        return PlanResult(("start the simulated region", *_bake(cloud), *_REST))
     want = wants(spec, Record.read(workspace.wanted()))
-    target = environment.wanted(cloud, aws, want)
-    seen = aws.observe(spec.cloud)
-    changes = tuple(str(step) for step in plan_underlay(target, seen))
-    if changes:
-        require_capacity(target, seen, aws.limits(target.instance_type))
-    if seen.node is None:
-        return PlanResult((*changes, *_REST))
-    return PlanResult((*changes, *_inside(cloud, seen.node, want)))
+    to = environment.growth(cloud, aws, want)
+    changes = tuple(str(step) for step in plan_underlay(to.final, to.observed))
+    environment.require_room(aws, to)
+    machine = to.observed.node
+    if machine is None:
+        return PlanResult((*_bake(cloud), *changes, *_REST[1:]))
+    return PlanResult((*changes, *_inside(cloud, machine, want)))
+
+
+def _bake(cloud: Cloud) -> tuple[str, ...]:
+    baked = not cloud.simulated or images.controller_image().baked
+    return () if baked else ("bake the machine image",)
 
 
 _REST = (

@@ -16,16 +16,20 @@ from pileus.api.record import Record
 from pileus.api.status import look
 from pileus.api.wanted import Wants, wants
 from pileus.model.addresses import Socket
-from pileus.model.errors import Fault, PileusError, Refused
+from pileus.model.errors import CloudFault, Fault, PileusError, Refused
 from pileus.model.node import Login
 from pileus.model.publishing import Published
-from pileus.model.report import Progress
+from pileus.model.report import Progress, Stage
 from pileus.model.status import Check, UpResult
 from pileus.model.tenant import ObservedRouter
 from pileus.model.underlay import Node
 from pileus.spec import Spec
+from pileus.system import clock
 from pileus.system.workspace import Workspace
 from pileus.trace import checks
+
+OPENSTACK_SECONDS = 180.0
+"""How long OpenStack may take to answer after its machine let us in."""
 
 
 def up(spec: Spec, workspace: Workspace, progress: Progress) -> UpResult:
@@ -42,16 +46,21 @@ def _up(cloud: Cloud, progress: Progress) -> UpResult:
     want = wants(cloud.spec, Record.read(cloud.workspace.wanted()))
     environment.open_simulated(cloud, progress)
     aws = environment.reach_aws(cloud)
+    there = aws.observe(cloud.spec.cloud).node
+    if there is None:
+        environment.require_room(aws, environment.growth(cloud, aws, want))
+        environment.bake_image(cloud, progress)
     changed: list[str] = []
     with progress.stage("underlay") as stage:
-        there = aws.observe(cloud.spec.cloud).node
         before = _dropped_before(cloud, there)
-        _refuse_what_cannot_be(cloud, there, want)
+        asked = _asked(cloud, there, want)
         changed += environment.grow(cloud, aws, want, stage)
         machine = environment.require_node(aws.observe(cloud.spec.cloud))
     with progress.stage("machine") as stage:
         stage.note(f"waiting for SSH at {controller.management_public(machine)}")
         controller.require_size(controller.wait_for_ssh(cloud, machine))
+        if there is not None and not asked:
+            _ask_late(cloud, machine, want, stage)
     with progress.stage("openstack") as stage:
         stage.note("configuring services")
         changed += controller.configure(cloud, machine).changed
@@ -71,16 +80,46 @@ def _up(cloud: Cloud, progress: Progress) -> UpResult:
     )
 
 
-def _refuse_what_cannot_be(cloud: Cloud, machine: Node | None, want: Wants) -> None:
-    """Refuse what OpenStack cannot follow to before anything is changed, where it can be asked."""
+def _asked(cloud: Cloud, machine: Node | None, want: Wants) -> bool:
+    """Refuse what OpenStack cannot follow to before anything is changed; whether it was asked."""
     if machine is None or machine.state != "running":
-        return
+        return False
     try:
         tenant.require_possible(cloud, machine, want)
     except Refused:
         raise
     except PileusError:
-        return  # not configured yet, or not well: what follows is there to mend that
+        return False  # not configured yet, or not well: what follows is there to mend that
+    return True
+
+
+def _ask_late(cloud: Cloud, machine: Node, want: Wants, stage: Stage) -> None:
+    """Ask OpenStack as soon as it answers, where the machine's uplink is about to change.
+
+    Else everybody behind the old uplink would be cut off before OpenStack could object.
+    """
+    try:
+        if converge.follows(cloud, machine):
+            return
+    except PileusError:
+        return  # no agent yet, and nobody behind an uplink
+    stage.note("waiting for OpenStack, to ask it before the uplink changes")
+
+    def look() -> bool | None:
+        try:
+            tenant.require_possible(cloud, machine, want)
+        except CloudFault:
+            return None
+        return True
+
+    clock.poll(
+        look,
+        what="the uplink is to change, and OpenStack did not say who uses it",
+        hint="write `uplink` and `more_providers` as they were, run `pileus up`, which mends "
+        "OpenStack, and change them then",
+        timeout=OPENSTACK_SECONDS,
+        interval=2,
+    )
 
 
 def _dropped_before(cloud: Cloud, machine: Node | None) -> checks.Counters:
@@ -99,7 +138,14 @@ def _checks(want: Wants) -> Sequence[checks.Check]:
 
 
 def _ssh_port(want: Wants) -> Published | None:
-    return next((item for item in sorted(want.ports) if item.private.port == tenant.SSH_PORT), None)
+    return next(
+        (
+            item
+            for item in sorted(want.ports)
+            if (item.protocol, item.private.port) == ("tcp", tenant.SSH_PORT)
+        ),
+        None,
+    )
 
 
 def _scene(
@@ -146,6 +192,7 @@ def _require_all(results: list[checks.Checked]) -> None:
     if failed:
         raise Fault(
             "the cloud is built but does not work; failed: " + "; ".join(failed),
-            hint="see `pileus sim wire` for what the cloud below dropped, then run `pileus up`",
+            hint="`pileus check connectivity` tries each way and traces those that fail, `pileus "
+            "trace SOURCE DESTINATION` follows one packet; then run `pileus up`",
             retryable=True,
         )

@@ -5,7 +5,7 @@ That is what pileus.yaml says, changed by what commands recorded. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -43,6 +43,8 @@ def wants(spec: Spec, record: Record) -> Wants:
     ports = _published(spec, record)
     own = spec.underlay.registered_address
     forwards = frozenset(item for item in ports if item.registered.address != own)
+    if spec.uplink == "mac-clone":
+        _refuse_forwards(forwards)
     for item in sorted(forwards):
         _require_near(item.registered.address, spec)
         _require_free(item.registered.address, floating, holders)
@@ -55,9 +57,20 @@ def _floating(spec: Spec, record: Record) -> tuple[IPv4Address, ...]:
         raise Refused(
             "with `uplink: mac-clone` the cloud below knows one address, and "
             f"{', '.join(map(str, sorted(added)))} were added as floating IPs",
-            hint="`pileus floating-ip remove` them first, or set `uplink: mac-nat`",
+            hint="set `uplink: mac-nat` again, or do so, `pileus floating-ip remove` them, and "
+            "change the mode then",
         )
     return tuple(sorted({*in_file(spec, record), *added}))
+
+
+def _refuse_forwards(forwards: Iterable[Published]) -> None:
+    """The file cannot have any with this mode; commands recorded them before."""
+    for item in sorted(forwards):
+        raise Refused(
+            f"with `uplink: mac-clone` there are no floating IPs, and {item} is published on one",
+            hint="set `uplink: mac-nat` again, or do so, `pileus unpublish` the port, publish it "
+            f"without the address {item.registered.address}, and change the mode then",
+        )
 
 
 def _require_free(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from pileus.model.errors import Refused
 from pileus.model.limits import (
@@ -39,6 +40,26 @@ def require_capacity(wanted: WantedUnderlay, observed: ObservedUnderlay, limits:
     short = shortages(wanted, observed, limits)
     if short:
         raise Refused("; ".join(s.what for s in short), hint="; ".join(s.ways for s in short))
+
+
+def require_growth(
+    wanted: WantedUnderlay, grown: WantedUnderlay, observed: ObservedUnderlay, limits: Limits
+) -> None:
+    """`require_capacity`, and room for what there is on the way: `grown` gives nothing back yet."""
+    require_capacity(wanted, observed, limits)
+    short = shortages(grown, observed, limits)
+    leaving = sorted(_addresses(grown) - _addresses(wanted))
+    if short:
+        raise Refused(
+            f"{'; '.join(s.what for s in short)}; {len(leaving)} of them "
+            f"{'are' if len(leaving) > 1 else 'is'} still to be given back: "
+            + ", ".join(map(str, leaving)),
+            hint="run `pileus up` first, with nothing new in pileus.yaml",
+        )
+
+
+def _addresses(wanted: WantedUnderlay) -> set[IPv4Address]:
+    return {address for nic in wanted.nics for address in nic.addresses}
 
 
 def shortages(
