@@ -136,7 +136,8 @@ class Provider(_Section):
         default=0,
         ge=0,
         description="Number of addresses registered beside that one. Each has an Elastic IP, the "
-        "first one too. Neutron gives out exactly these, to routers' gateways and as floating IPs.",
+        "first one too, and counts for the quota. Neutron gives out exactly these, to routers' "
+        "gateways and as floating IPs.",
     )
 
     @property
@@ -271,7 +272,10 @@ class Spec(_Section):
         default=0,
         ge=0,
         description="Number of floating IPs: addresses registered beside the router's, each with "
-        "an Elastic IP of its own. Refused with `mac-clone`, which has only one address.",
+        "an Elastic IP of its own. Gateways of users' routers take from them too, and those that "
+        "`pileus floating-ip add` adds come on top. The default quota of 5 Elastic IPs has room "
+        "for 3; while the region runs, `pileus sim quota elastic-ips N` raises it. Refused with "
+        "`mac-clone`, which has only one address.",
     )
     networks: tuple[TenantNetwork, ...] = Field(
         default=(TenantNetwork(name="private", cidr=IPv4Network("192.168.20.0/24")),),
