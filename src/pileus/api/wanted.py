@@ -57,8 +57,8 @@ def _floating(spec: Spec, record: Record) -> tuple[IPv4Address, ...]:
         raise Refused(
             "with `uplink: mac-clone` the cloud below knows one address, and "
             f"{', '.join(map(str, sorted(added)))} were added as floating IPs",
-            hint="set `uplink: mac-nat` again, or do so, `pileus floating-ip remove` them, and "
-            "change the mode then",
+            hint="set `uplink: mac-nat` again, and `pileus floating-ip remove` them before you "
+            "change it",
         )
     return tuple(sorted({*in_file(spec, record), *added}))
 
@@ -68,8 +68,8 @@ def _refuse_forwards(forwards: Iterable[Published]) -> None:
     for item in sorted(forwards):
         raise Refused(
             f"with `uplink: mac-clone` there are no floating IPs, and {item} is published on one",
-            hint="set `uplink: mac-nat` again, or do so, `pileus unpublish` the port, publish it "
-            f"without the address {item.registered.address}, and change the mode then",
+            hint="set `uplink: mac-nat` again, and before you change it `pileus unpublish` the "
+            f"port, and publish it without the address {item.registered.address}",
         )
 
 
