@@ -24,8 +24,7 @@ DEFAULT = loads(b"cloud: demo\n", name="pileus.yaml")
 CLONE = loads(b"uplink: mac-clone\n", name="pileus.yaml")
 SILENT = CloudFault("look at OpenStack", "503", "starting", hint="again", retryable=True)
 IN_USE = Refused("172.16.20.102 is in use", hint="free it")
-assert HEALTHY.node is not None
-STOPPED = replace(HEALTHY, node=replace(HEALTHY.node, state="stopped"))
+STOPPED = replace(HEALTHY, node=replace(environment.require_node(HEALTHY), state="stopped"))
 
 
 class Reached(Exception):
@@ -79,8 +78,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Fault | Refused | None]:
             raise answer
 
     on(Below(STOPPED), monkeypatch)
-    nic = HEALTHY.node and HEALTHY.node.nic("provider")
-    assert nic is not None
+    nic = environment.require_node(HEALTHY).nic("provider")
     status = AgentStatus(running=True, nics=(NicState(nic.mac, "mac-nat"),))
     monkeypatch.setattr(on_node, "status", lambda _: status)
     monkeypatch.setattr(tenant, "require_possible", require_possible)
