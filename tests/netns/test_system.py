@@ -23,6 +23,7 @@ from pileus.model.errors import Busy, CommandFailed, Fault, UserError
 from pileus.system import clock, files, netns, process
 from pileus.system.netns import NamespaceConfig, Neighbour, Route, RoutingRule
 from pileus.system.process import ProcessId
+from pileus.system.workspace import Workspace
 
 pytestmark = pytest.mark.netns
 
@@ -168,6 +169,43 @@ def test_a_lock_names_its_holder_and_is_free_when_that_is_killed(tmp_path: Path)
     with files.lock(path, what="the cloud"):
         assert f"pid {os.getpid()} " in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# The file that a shell reads
+
+LOOK = '. "$1"; . "$1"; printf "%s\\n" "$no_proxy" "$NO_PROXY" "$OS_PASSWORD"; command -v openstack'
+
+
+@pytest.mark.parametrize(
+    ("before", "no_proxy"),
+    [
+        ({}, "198.51.100.1"),
+        ({"NO_PROXY": "localhost,.lan"}, "localhost,.lan,198.51.100.1"),
+        ({"no_proxy": "a", "NO_PROXY": "b"}, "a,198.51.100.1"),
+        ({"no_proxy": "198.51.100.1,a"}, "198.51.100.1,a"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_after_reading_openrc_the_openstack_command_is_there_and_goes_past_proxies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: dict[str, str], no_proxy: str
+) -> None:
+    """Also when it is read twice, and in a shell that takes no unset variable."""
+    monkeypatch.setenv("PILEUS_STATE", str(tmp_path))
+    tools = tmp_path / "the tools"
+    tools.mkdir()
+    (tools / "openstack").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tools / "python"))
+    cloud = Workspace("demo")
+    url = "http://198.51.100.1:5000/v3"
+    cloud.write_client_files(auth_url=url, password="it's $HOME", region="regionOne")
+    shell = subprocess.run(
+        ["sh", "-euc", LOOK, "sh", str(cloud.openrc)],
+        env={"PATH": "/usr/bin:/bin", **before},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout.splitlines() == [no_proxy, no_proxy, "it's $HOME", f"{tools}/openstack"]
 
 
 # Namespaces

@@ -30,11 +30,11 @@ def connect(
 ) -> Any:
     """A connection with a password; nothing is read from the user's files or environment.
 
-    It logs in at its first call, not here.
+    It logs in at its first call, not here, and goes past any proxy, as SSH to the machine does.
     """
     import openstack
 
-    return openstack.connection.Connection(
+    made = openstack.connection.Connection(
         auth_type="password",
         auth={
             "auth_url": auth_url,
@@ -49,6 +49,8 @@ def connect(
         api_timeout=_SECONDS,
         app_name="pileus",
     )
+    made.session.session.trust_env = False
+    return made
 
 
 @contextlib.contextmanager

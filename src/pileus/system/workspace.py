@@ -20,12 +20,14 @@ import os
 import secrets
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -182,6 +184,8 @@ class Workspace:
         # A cloud chosen in the shell before would win over the variables.
         lines = ["unset OS_CLOUD"]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+        lines += _past_proxies(urlsplit(auth_url).hostname or "")
+        lines += _with_our_tools(Path(sys.executable).parent)
         files.write(self.openrc, "\n".join(lines) + "\n", mode=files.PRIVATE)
 
     def remove(self) -> None:
@@ -204,6 +208,23 @@ class Workspace:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, files.PRIVATE)
         with os.fdopen(descriptor, "a") as stream:
             stream.write(text)
+
+
+def _past_proxies(host: str) -> list[str]:
+    """Lines of a shell: whatever proxy is set, calls to this host go to it directly."""
+    return [
+        "no_proxy=${no_proxy:-${NO_PROXY:-}}",
+        f'case ",$no_proxy," in ,\\*,|*,{host},*) ;;'
+        f' *) no_proxy="${{no_proxy:+$no_proxy,}}{host}" ;; esac',
+        'export no_proxy NO_PROXY="$no_proxy"',
+    ]
+
+
+def _with_our_tools(directory: Path) -> list[str]:
+    """Lines of a shell: where there is no `openstack` command, it is the one beside our Python."""
+    if not (directory / "openstack").exists():
+        return []
+    return [f"command -v openstack >/dev/null || PATH=$PATH:{shlex.quote(str(directory))}"]
 
 
 def _entries(text: str) -> Iterator[dict[str, Any]]:
