@@ -92,24 +92,43 @@ def test_a_program_that_fails_is_quoted_and_one_that_hangs_is_ended() -> None:
     assert hung.value.retryable
 
 
-def test_a_tied_program_dies_with_us(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pileus.system import process; "
-        "process.run(['sh', '-c', 'echo $$; exec sleep 60'], tied=True, log=__import__('pathlib')"
-        ".Path(sys.argv[1]))"
-    )
-    log = tmp_path / "log"
-    with subprocess.Popen([sys.executable, "-c", script, str(log)]) as we:
+TIED = (
+    "import sys; from pathlib import Path; from pileus.system import process; "
+    "process.run(['sh', '-c', sys.argv[1], 'sh', sys.argv[2]], tied=True, log=Path(sys.argv[3]))"
+)
+MOUNTS_AND_LEAVES = """mount -t tmpfs tmpfs "$1"
+setsid sh -c 'read -r pid rest </proc/self/stat; echo "$pid"; exec sleep 60' &
+wait"""
+
+
+def test_a_tied_program_dies_with_us_and_so_does_what_it_started_and_mounted(
+    tmp_path: Path,
+) -> None:
+    log, place = tmp_path / "log", tmp_path / "place"
+    place.mkdir()
+    command = [sys.executable, "-c", TIED, MOUNTS_AND_LEAVES, str(place), str(log)]
+    with subprocess.Popen(command) as we:
         pid = clock.poll(
-            lambda: int(log.read_text() or 0) if log.exists() and log.read_text() else None,
+            lambda: int(log.read_text() or 0) or None if log.exists() else None,
             what="-",
             hint="",
             timeout=10,
         )
-        tied = process.identify(pid)
-        assert tied
+        left = process.identify(pid)
+        assert left
+        assert not place.is_mount()
         we.kill()
-    assert process.wait_for_exit(tied, timeout=10)
+    assert process.wait_for_exit(left, timeout=10)
+    place.rmdir()
+
+
+def test_a_tied_program_tells_its_end_and_those_it_leaves_are_collected() -> None:
+    with pytest.raises(CommandFailed, match=r"^`sh -c exit 3` ended with code 3") as failed:
+        process.run(["sh", "-c", "exit 3"], tied=True)
+    assert failed.value.code == 3
+    orphan = "pid=$(sh -c 'sleep 0.1 >/dev/null & echo $!'); while kill -0 $pid; do sleep 0.1; done"
+    program = f"import subprocess; subprocess.run(['sh', '-c', {orphan!r}])"
+    process.run([sys.executable, "-c", program], tied=True, timeout=10)
 
 
 # Files

@@ -22,7 +22,9 @@ from pyinfra.api.deploy import add_deploy
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operations import run_ops
 
+from pileus.model.errors import PileusError
 from pileus.node.controller import controller
+from pileus.node.furnish import furnish
 from pileus.node.prepare import prepare
 from pileus.node.settings import NodeFile
 
@@ -36,6 +38,8 @@ def main() -> int:
     job = json.load(sys.stdin)
     state = _state(job)
     try:
+        if "furnish" in job:
+            furnish(Path(job["furnish"]))
         connect_all(state)
         if job["deploy"] == "prepare":
             add_deploy(state, prepare, job["stamp"], job["user"])
@@ -46,7 +50,7 @@ def main() -> int:
             agent = base64.b64decode(job["agent"])
             add_deploy(state, controller, wanted, agent, job["user"])
         run_ops(state)
-    except PyinfraError as error:
+    except (PyinfraError, PileusError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     Path(job["result"]).write_text(json.dumps(_result(state)))

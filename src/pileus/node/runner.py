@@ -34,8 +34,9 @@ def over_ssh(login: Login, job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_chroot(root: Path, job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job for the file system of an image."""
-    return {**job, "host": f"@chroot/{root}", "data": {}, "sudo": False, "uploads": None}
+    """A job for the file system of an image, which the deploy's process furnishes for itself."""
+    place = {"host": f"@chroot/{root}", "furnish": str(root)}
+    return {**job, **place, "data": {}, "sudo": False, "uploads": None}
 
 
 def run(job: Mapping[str, Any], *, log: Path) -> NodeReport:

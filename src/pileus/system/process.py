@@ -17,6 +17,12 @@ from pileus.system import files
 
 _TIED = ("setpriv", "--pdeathsig", "KILL", "--")
 """The kernel kills the program when the thread that started it ends. [prctl(2), PDEATHSIG]"""
+_ENCLOSED = (
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--"),
+    *("sh", "-c", '"$@"; exit $?', "sh"),
+)
+"""All that the program starts, and mounts, is gone when it is. The shell is the first process of
+the namespace, which has to collect those whose parents have ended. [pid_namespaces(7)]"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ def run(
 
     `timeout` is in seconds. `env` is added to the caller's environment. With `log`, both outputs
     are appended to that file instead of being returned. A `tied` program dies with us however we
-    end, so that a repeated command does not meet the work of the one that was cut off.
+    end, so that a repeated command does not meet the work of the one that was cut off; as root, all
+    that it started dies with it, and what it mounted was never seen outside.
 
     Raises CommandFailed when it exits non-zero (unless `check` is false) or takes too long, and
     UserError when the program is not installed.
@@ -52,7 +59,7 @@ def run(
     stream = log.open("ab") if log else None
     try:
         finished = subprocess.run(
-            [*_TIED, *argv] if tied else list(argv),
+            [*(_tie() if tied else ()), *argv],
             input=stdin.encode() if stdin is not None else None,
             stdin=subprocess.DEVNULL if stdin is None else None,
             stdout=stream or subprocess.PIPE,
@@ -74,6 +81,11 @@ def run(
     if check and done.code != 0:
         raise CommandFailed(argv, done.code, done.stderr or done.stdout or _tail(log))
     return done
+
+
+def _tie() -> Sequence[str]:
+    """Words before a program that is tied to us; namespaces take root."""
+    return (*_TIED, *_ENCLOSED) if os.geteuid() == 0 else _TIED
 
 
 def _text(raw: bytes | None) -> str:
