@@ -26,7 +26,7 @@ from pileus.trace.on_host import Host
 from pileus.trace.on_machine import GIB, MEMORY_GIB
 
 PROBED = Path(__file__).parents[1] / "data" / "probe" / "debian13.json"
-FIT = Host(True, (), 20 * GIB, MEMORY_GIB * GIB)
+FIT = Host(True, (), 20 * GIB, MEMORY_GIB * GIB, 40 * GIB)
 
 
 @dataclass

@@ -35,11 +35,13 @@ REGION_PROGRAMS = ("ip", "nft", "conntrack", "dnsmasq", "nsenter", "unshare", "m
 def look(data: Path, programs: Sequence[str] = PROGRAMS) -> Host:
     """Look at the host; `data` is where images and disks go."""
     existing = next(path for path in (data, *data.parents) if path.exists())
+    disk = shutil.disk_usage(existing)
     return Host(
-        os.geteuid() == 0,
-        tuple(process.missing_programs(programs)),
-        shutil.disk_usage(existing).free,
-        _available_memory(Path("/proc/meminfo").read_text()),
+        is_root=os.geteuid() == 0,
+        missing=tuple(process.missing_programs(programs)),
+        free_disk=disk.free,
+        free_memory=_available_memory(Path("/proc/meminfo").read_text()),
+        disk=disk.total,
     )
 
 
@@ -51,6 +53,11 @@ def _available_memory(meminfo: str) -> int:
 def require(host: Host, *, baked: bool) -> None:
     """Raise Refused, with how to mend it, for the first thing that the host lacks."""
     require_all(on_host.judge(host, baked=baked))
+
+
+def require_root() -> None:
+    """Raise Refused for a user who can do nothing with a simulated region of this host."""
+    require_all([on_host.user(is_root=os.geteuid() == 0)])
 
 
 def require_region() -> None:

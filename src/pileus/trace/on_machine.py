@@ -21,6 +21,8 @@ MEMORY_GIB = 6
 """What the guide asks of the machine, and what OpenStack on one node needs."""
 _ALMOST = 0.9
 """A machine's kernel and file system keep some of what the type promises."""
+ROOT_GIB = MIN_ROOT_GIB * _ALMOST
+"""What the file system of its disk must hold in all."""
 FREE_DISK_GIB = 1
 MTU = 1500
 """Of Neutron's networks here, and of the way through an internet gateway."""
@@ -102,7 +104,7 @@ def memory(size: int) -> Finding:
 
 def disk(size: int, free: int) -> Finding:
     """Whether the machine's disk is large enough and has room; in bytes."""
-    if size / GIB < MIN_ROOT_GIB * _ALMOST:
+    if size / GIB < ROOT_GIB:
         told = f"the machine's disk has {size / GIB:.0f} GiB, {MIN_ROOT_GIB} GiB are needed"
     elif free / GIB < FREE_DISK_GIB:
         told = f"{free / GIB:.1f} GiB of the machine's disk are free, {FREE_DISK_GIB} is needed"
