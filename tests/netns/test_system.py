@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pileus.model.addresses import Mac
 from pileus.model.errors import Busy, CommandFailed, Fault, UserError
+from pileus.model.node import SECRET_NAMES
 from pileus.system import clock, files, netns, process
 from pileus.system.netns import NamespaceConfig, Neighbour, Route, RoutingRule
 from pileus.system.process import ProcessId
@@ -188,6 +189,47 @@ def test_a_lock_names_its_holder_and_is_free_when_that_is_killed(tmp_path: Path)
     with files.lock(path, what="the cloud"):
         assert f"pid {os.getpid()} " in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# The state of a cloud
+
+
+def test_credentials_are_random_private_and_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PILEUS_STATE", str(tmp_path))
+    demo, other = Workspace("demo"), Workspace("other")
+    for each in (demo, other):
+        each.make_credentials()
+    first, key = demo.secrets(), demo.public_key()
+    assert set(first.values) == set(SECRET_NAMES)
+    assert len(set(first.values.values())) == len(SECRET_NAMES)
+    assert all(len(secret) >= 24 for secret in first.values.values())
+    assert key.startswith("ssh-ed25519 ")
+    for path in (demo.directory / "secrets.json", demo.private_key):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(demo.directory.stat().st_mode) == 0o700
+    assert (other.secrets().values, other.public_key()) != (first.values, key)
+    demo.make_credentials()
+    assert (demo.secrets().values, demo.public_key()) == (first.values, key)
+
+
+def test_what_a_newer_version_needs_or_was_lost_is_made_and_the_rest_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PILEUS_STATE", str(tmp_path))
+    demo = Workspace("demo")
+    demo.make_credentials()
+    first, key = demo.secrets(), demo.public_key()
+    demo.private_key.unlink()
+    monkeypatch.setattr("pileus.system.workspace.SECRET_NAMES", (*SECRET_NAMES, "new"))
+    with pytest.raises(UserError, match="passwords"):
+        demo.secrets()
+    demo.make_credentials()
+    assert all(demo.secrets()[name] == first[name] for name in SECRET_NAMES)
+    assert demo.secrets()["new"]
+    assert demo.private_key.exists()
+    assert demo.public_key() != key
 
 
 # The file that a shell reads

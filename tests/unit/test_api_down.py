@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from api_below import Silent
 
 from pileus.api import environment
 from pileus.api.down import down
-from pileus.model.errors import CloudFault
+from pileus.model.errors import CloudFault, Refused
 from pileus.spec import Spec, loads
 from pileus.system.workspace import Workspace
 from pileus.vpc import control
@@ -32,6 +33,7 @@ def removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         raise BROKEN
 
     monkeypatch.setenv("PILEUS_STATE", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(environment, "find_aws", lambda cloud: object())
     monkeypatch.setattr(environment, "remove", fail)
     monkeypatch.setattr(control, "remove", gone.append)
@@ -52,5 +54,15 @@ def test_a_simulated_region_that_fails_goes_as_a_whole(removed: list[str]) -> No
 def test_a_real_cloud_that_fails_keeps_what_is_needed_to_try_again(removed: list[str]) -> None:
     with pytest.raises(CloudFault):
         take_down(REAL)
+    assert removed == []
+    assert Workspace("demo").exists()
+
+
+def test_who_is_not_root_takes_no_region_down(
+    removed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(Refused, match="needs root"):
+        take_down(SIMULATED)
     assert removed == []
     assert Workspace("demo").exists()

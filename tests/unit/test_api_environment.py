@@ -1,15 +1,23 @@
-"""Instance types that cannot carry a controller are refused before anything is made."""
+"""What cannot carry a controller, and who may not have one, is refused before anything is made."""
 
 from __future__ import annotations
 
+import io
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from pileus.api import environment
+from pileus.api.environment import Cloud
 from pileus.model.errors import Refused, UserError
 from pileus.model.underlay import InstanceType, ObservedUnderlay
+from pileus.spec import loads
+from pileus.system.progress import PlainFace, Progress
+from pileus.system.workspace import Workspace
 from pileus.underlay.aws import Aws
 
 
@@ -50,3 +58,29 @@ def test_a_cloud_without_a_machine_is_said_to_have_none() -> None:
     with pytest.raises(UserError, match="no machine") as missing:
         environment.require_node(ObservedUnderlay())
     assert "pileus up" in missing.value.hint
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        environment.find_aws,
+        environment.reach_aws,
+        lambda cloud: environment.open_simulated(cloud, Progress(PlainFace(io.StringIO()))),
+    ],
+    ids=["look", "use", "bring up"],
+)
+def test_a_region_that_is_there_is_roots(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, use: Callable[[Cloud], object]
+) -> None:
+    """Whether it runs or its process has died; and nothing is written for who is not root."""
+    monkeypatch.setenv("PILEUS_RUN", str(tmp_path / "run"))
+    monkeypatch.setenv("PILEUS_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    cloud = Cloud(loads(b"{}", name="pileus.yaml"), Workspace("demo"))
+    assert environment.find_aws(cloud) is None
+    (tmp_path / "run/demo").mkdir(parents=True)
+    (tmp_path / "run/demo/settings.json").write_text("{}")
+    with pytest.raises(Refused, match="needs root") as refused:
+        use(cloud)
+    assert "sudo" in refused.value.hint
+    assert not (tmp_path / "state").exists()

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from pileus.model.errors import Busy, UserError
-from pileus.model.node import SECRET_NAMES
 from pileus.system.workspace import Workspace, clouds, state_root
 
 
@@ -39,25 +38,13 @@ def test_nothing_is_there_before_something_is_written(workspace: Workspace) -> N
     assert not workspace.exists()
 
 
-def test_secrets_are_random_private_and_made_once(workspace: Workspace) -> None:
-    first = workspace.secrets()
-    assert set(first.values) == set(SECRET_NAMES)
-    assert len(set(first.values.values())) == len(SECRET_NAMES)
-    assert all(len(secret) >= 24 for secret in first.values.values())
-    assert workspace.secrets().values == first.values
-    assert Workspace("other").secrets().values != first.values
-    assert mode(workspace.directory / "secrets.json") == 0o600
-    assert mode(workspace.directory) == 0o700
-
-
-def test_a_secret_that_a_newer_version_needs_is_added_to_the_old_ones(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = workspace.secrets()
-    monkeypatch.setattr("pileus.system.workspace.SECRET_NAMES", (*SECRET_NAMES, "new"))
-    second = workspace.secrets()
-    assert second["new"]
-    assert all(second[name] == first[name] for name in SECRET_NAMES)
+def test_who_only_looks_makes_no_credentials(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="lacks the passwords of cloud `demo`") as without:
+        workspace.secrets()
+    assert "PILEUS_STATE" in without.value.hint
+    with pytest.raises(UserError, match="lacks the SSH key of cloud `demo`"):
+        workspace.public_key()
+    assert not workspace.exists()
 
 
 def test_what_commands_recorded_is_kept(workspace: Workspace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.api import environment
+from pileus.api import environment, preflight
 from pileus.api.environment import Cloud
 from pileus.model.errors import Fault
 from pileus.model.report import Progress, Stage
@@ -16,10 +16,12 @@ def down(spec: Spec, workspace: Workspace, progress: Progress) -> list[str]:
     """Remove the environment, its simulated region and the cloud's files; what was removed.
 
     Works from any state that an interrupted command left. Raises Busy when another command holds
-    the cloud, and CloudFault when an API refuses.
+    the cloud, Refused for a user who may not, and CloudFault when an API refuses.
     """
     with workspace.lock():
         cloud = Cloud(spec, workspace)
+        if cloud.simulated:
+            preflight.require_root()
         removed: list[str] = []
         aws = environment.find_aws(cloud)
         if aws is not None:

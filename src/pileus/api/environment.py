@@ -48,6 +48,7 @@ def open_simulated(cloud: Cloud, progress: Progress) -> None:
     """Have the cloud's simulated region running. Does nothing where it runs."""
     if not cloud.simulated:
         return
+    _require_root(cloud)
     if control.reach(cloud.region) is not None:
         if not control.carries_cloud(cloud.region):
             raise Refused(
@@ -73,10 +74,14 @@ def bake_image(cloud: Cloud, progress: Progress) -> None:
 
 
 def find_aws(cloud: Cloud) -> Aws | None:
-    """The cloud below as it can be reached now; None where a simulated region does not run."""
+    """The cloud below as it can be reached now; None where a simulated region does not run.
+
+    Raises Refused for a user who may not use the one that is there.
+    """
     region = cloud.spec.underlay.region
     if not cloud.simulated:
         return Aws(AwsEndpoint(region, None, AWS_CHECK_IP))
+    _require_root(cloud)
     running = control.find(cloud.region)
     if running is None:
         return None
@@ -86,14 +91,22 @@ def find_aws(cloud: Cloud) -> Aws | None:
 def reach_aws(cloud: Cloud) -> Aws:
     """The cloud below; a simulated region whose process has died is brought back as it was.
 
-    Raises UserError where there is no such region, and Fault where it does not come back.
+    Raises UserError where there is no such region or it is not this user's, and Fault where it does
+    not come back.
     """
     if cloud.simulated:
+        _require_root(cloud)
         control.reach(cloud.region)
     aws = find_aws(cloud)
     if aws is None:
         raise UserError(f"cloud `{cloud.spec.cloud}` is down", hint="bring it up with `pileus up`")
     return aws
+
+
+def _require_root(cloud: Cloud) -> None:
+    """Its machines, and the state of the cloud, are root's where there is a region."""
+    if cloud.region in control.existing():
+        preflight.require_root()
 
 
 def wanted(cloud: Cloud, aws: Aws, wants: Wants) -> WantedUnderlay:

@@ -45,6 +45,7 @@ def up(spec: Spec, workspace: Workspace, progress: Progress) -> UpResult:
 def _up(cloud: Cloud, progress: Progress) -> UpResult:
     want = wants(cloud.spec, Record.read(cloud.workspace.wanted()))
     environment.open_simulated(cloud, progress)
+    cloud.workspace.make_credentials()
     aws = environment.reach_aws(cloud)
     there = aws.observe(cloud.spec.cloud).node
     if there is None:

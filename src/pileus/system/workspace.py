@@ -107,32 +107,56 @@ class Workspace:
         state_root().mkdir(parents=True, exist_ok=True, mode=0o700)
         return files.lock(state_root() / f"{self.cloud}.lock", what=f"cloud `{self.cloud}`")
 
-    def secrets(self) -> Secrets:
-        """The cloud's passwords; those that are missing are made now, the others stay."""
-        path = self.directory / "secrets.json"
-        known: dict[str, str] = files.read_json(path) or {}
+    def make_credentials(self) -> None:
+        """Make the cloud's SSH key and its passwords; what is there already stays.
+
+        The key has no passphrase, since unattended commands use it. Raises CommandFailed.
+        """
+        self.prepare()
+        known = self._known_secrets()
         missing = {
             name: secrets.token_urlsafe(_LENGTH) for name in SECRET_NAMES if name not in known
         }
         if missing:
-            self.prepare()
-            files.write_json(path, {**known, **missing}, mode=files.PRIVATE)
-        return Secrets({**known, **missing})
-
-    def public_key(self) -> str:
-        """The cloud's SSH public key line; the pair is made now if it is missing.
-
-        The key has no passphrase, since unattended commands use it. Raises CommandFailed.
-        """
-        public = self.private_key.with_suffix(".pub")
-        if not (self.private_key.exists() and public.exists()):
-            self.prepare()
-            for half in (self.private_key, public):
+            files.write_json(self._secrets_file, {**known, **missing}, mode=files.PRIVATE)
+        if not (self.private_key.exists() and self._public_key.exists()):
+            for half in (self.private_key, self._public_key):
                 half.unlink(missing_ok=True)
             comment = f"pileus-{self.cloud}"
             name = str(self.private_key)
             process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", name])
-        return public.read_text().strip()
+
+    def secrets(self) -> Secrets:
+        """The cloud's passwords. Raises UserError where one is not there."""
+        known = self._known_secrets()
+        if not known.keys() >= set(SECRET_NAMES):
+            raise self._without("passwords")
+        return Secrets(known)
+
+    def public_key(self) -> str:
+        """The cloud's SSH public key line. Raises UserError where it is not there."""
+        try:
+            return self._public_key.read_text().strip()
+        except FileNotFoundError:
+            raise self._without("SSH key") from None
+
+    @property
+    def _secrets_file(self) -> Path:
+        return self.directory / "secrets.json"
+
+    @property
+    def _public_key(self) -> Path:
+        return self.private_key.with_suffix(".pub")
+
+    def _known_secrets(self) -> dict[str, str]:
+        known: dict[str, str] = files.read_json(self._secrets_file) or {}
+        return known
+
+    def _without(self, what: str) -> UserError:
+        return UserError(
+            f"{self.directory} lacks the {what} of cloud `{self.cloud}`",
+            hint="be the user who brought it up, with the same PILEUS_STATE, or run `pileus up`",
+        )
 
     def wanted(self) -> dict[str, Any]:
         """What commands added to the wanted state; empty when none did."""
