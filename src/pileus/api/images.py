@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pileus import node
+from pileus.model.errors import Busy
 from pileus.model.report import Stage
 from pileus.system import files
 from pileus.vpc.base_image import build_base
@@ -45,9 +48,10 @@ def images_directory() -> Path:
 def bake(image: MachineImage, stage: Stage, log: Path) -> None:
     """Build the image unless it is there. Takes some 4 minutes and 4 GB.
 
-    What an interrupted build left is built anew. Raises CommandFailed when a package cannot be had.
+    Waits for another that builds. What an interrupted build left is built anew. Raises
+    CommandFailed when a package cannot be had.
     """
-    with files.lock(images_directory() / "lock", what="the image store"):
+    with _store(stage):
         if image.baked:
             return
         unfinished = image.directory / "unfinished"
@@ -58,6 +62,19 @@ def bake(image: MachineImage, stage: Stage, log: Path) -> None:
         node.bake(unfinished, log=log)
         unfinished.rename(image.root)
         _remove_others(image)
+
+
+@contextmanager
+def _store(stage: Stage) -> Iterator[None]:
+    """Hold the place of all images; who has to wait is told for whom."""
+    lock, what = images_directory() / "lock", "the image store"
+    with ExitStack() as held:
+        try:
+            held.enter_context(files.lock(lock, what=what))
+        except Busy as busy:
+            stage.note(f"waiting: {busy.message}")
+            held.enter_context(files.lock(lock, what=what, wait=True))
+        yield
 
 
 def _remove_others(image: MachineImage) -> None:
