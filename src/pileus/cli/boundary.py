@@ -1,6 +1,7 @@
 """The one place where errors become sentences and exit codes.
 
-0 done · 1 the user can mend it · 2 a fault of Pileus or the environment · 130 interrupted
+0 done · 1 the user can mend it · 2 a fault of Pileus or the environment · 130 interrupted ·
+129, 143 ended by SIGHUP, SIGTERM
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import typer
 
 from pileus.cli.session import Session
 from pileus.model.errors import InvalidSpec, PileusError
+from pileus.system import signals
+from pileus.system.signals import Ended
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -29,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
     words = sys.argv[1:] if argv is None else list(argv)
     session = Session()
-    sys.exit(guarded(lambda: run(words, session), session))
+    with signals.raised():
+        code = guarded(lambda: run(words, session), session)
+    sys.exit(code)
 
 
 def guarded(action: Callable[[], int], session: Session) -> int:
@@ -54,6 +59,10 @@ def _told(error: BaseException, session: Session) -> int:
             return _say(1, error.format_message(), f"see `{_command(error)} --help`")
         case typer.Abort() | KeyboardInterrupt():
             return _say(INTERRUPTED, "interrupted", RESUME if session.log else AGAIN, session)
+        case Ended():
+            session.failed()
+            code = 128 + error.number
+            return _say(code, str(error), RESUME if session.log else AGAIN, session)
         case BrokenPipeError():
             # The reader of stdout has gone: keep the interpreter from complaining at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
