@@ -96,7 +96,9 @@ def test_a_terminal_that_is_closed_ends_a_command_in_order_too(begun: Path) -> N
 
 def test_a_command_under_nohup_goes_on(begun: Path) -> None:
     command, running = start(
-        begun, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        begun,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
     with command:
         command.send_signal(signal.SIGHUP)

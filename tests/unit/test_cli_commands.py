@@ -76,6 +76,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command line in an empty directory; its exit code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PILEUS_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("PILEUS_CALLED", raising=False)
 
     def run(*words: str) -> int:
         with pytest.raises(SystemExit) as exit_:
@@ -446,6 +447,41 @@ def test_an_interrupted_command_says_how_to_go_on(
     answers("status", KeyboardInterrupt())
     assert run("status") == 130
     assert capsys.readouterr().err == "error: interrupted\nhint: run it again\n"
+
+
+@pytest.mark.parametrize(
+    ("called", "named"),
+    [
+        (None, "pileus"),
+        ("./pileus", "./pileus"),
+        ("/opt/the cloud/pileus", "'/opt/the cloud/pileus'"),
+        ("{path}/pileus", "pileus"),
+    ],
+    ids=["installed", "in a checkout", "from afar", "on the path"],
+)
+def test_what_is_told_can_be_pasted(
+    run: Run,
+    answers: Answers,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    called: str | None,
+    named: str,
+) -> None:
+    (tmp_path / "pileus").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if called:
+        monkeypatch.setenv("PILEUS_CALLED", called.format(path=tmp_path))
+    answers("up", UpResult(STATUS, (), ()))
+    assert run("up") == 0
+    assert f"log in:     {named} ssh controller, {named} ssh web\n" in capsys.readouterr().out
+    answers("status", Fault("no", hint="see `pileus sim wire`, then run `pileus up`"))
+    assert run("status") == 2
+    assert capsys.readouterr().err == (
+        f"error: no\nhint: see `{named} sim wire`, then run `{named} up`\n"
+    )
+    assert run("sim", "exec", "internet") == 1
+    assert f"hint: for example: {named} sim exec internet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

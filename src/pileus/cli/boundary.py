@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import typer
 
+from pileus.cli.called import pasteable
 from pileus.cli.session import Session
 from pileus.model.errors import InvalidSpec, PileusError
 from pileus.system import signals
@@ -69,7 +70,7 @@ def _told(error: BaseException, session: Session) -> int:
             return 1
         case InvalidSpec():
             for problem in error.problems:
-                print(problem, file=sys.stderr)
+                print(pasteable(str(problem)), file=sys.stderr)
             return _say(error.exit_code, error.message, error.hint)
         case PileusError():
             session.failed()
@@ -87,7 +88,7 @@ def _command(error: typer.TyperException) -> str:
 
 
 def _say(code: int, message: str, hint: str, session: Session | None = None) -> int:
-    print(f"{_red('error:')} {message}\nhint: {hint}", file=sys.stderr)
+    print(f"{_red('error:')} {message}\nhint: {pasteable(hint)}", file=sys.stderr)
     if session is not None and session.log is not None and session.log.exists():
         print(f"log: {session.log}", file=sys.stderr)
     return code

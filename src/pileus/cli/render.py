@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pileus.cli import called
+from pileus.cli.called import pasteable
 from pileus.model.agent import AgentStatus
 from pileus.model.connectivity import ConnectivityReport
 from pileus.model.finding import CheckReport
@@ -49,8 +52,9 @@ def up(result: UpResult, workspace: Workspace, durations: Sequence[Duration]) ->
     print()
     _body(result.status)
     print()
-    print(f"log in:     pileus ssh controller, pileus ssh {_first(result.status.servers)}")
-    print(f"openstack:  source {workspace.openrc}")
+    server = _first(result.status.servers)
+    print(f"log in:     {called.name()} ssh controller, {called.name()} ssh {server}")
+    print(f"openstack:  source {shlex.quote(str(workspace.openrc))}")
 
 
 def plan(result: PlanResult) -> None:
@@ -110,7 +114,8 @@ def check(report: CheckReport) -> None:
                 [(one.subject, _SEEN[one.ok], one.detail) for one in findings],
             )
     for one in report.failed:
-        print(f"\n{one.code} ({one.subject}: {one.detail})\n  {one.sentence}\n  hint: {one.hint}")
+        hint = pasteable(one.hint)
+        print(f"\n{one.code} ({one.subject}: {one.detail})\n  {one.sentence}\n  hint: {hint}")
     count = len(report.failed)
     wrong = f"{count} of them wrong" if count else "nothing wrong"
     print(f"\n{len(report.findings)} things looked at in {report.seconds:.1f} s, {wrong}")
@@ -160,9 +165,10 @@ def trace(answer: Trace) -> None:
         print(_hop(answer.failing, None, seen=seen)[-1])
     print(f"{_verdict(answer)}, after {answer.seconds:.1f} s")
     if answer.failing and not answer.codes:
-        print(f"  hint: {answer.hint}")
+        print(f"  hint: {pasteable(answer.hint)}")
     for code in answer.codes:
-        print(f"{code}: {EXPLANATIONS[code].sentence}\n  hint: {EXPLANATIONS[code].hint}")
+        meaning = EXPLANATIONS[code]
+        print(f"{code}: {meaning.sentence}\n  hint: {pasteable(meaning.hint)}")
 
 
 def _hop(row: Row, failing: Row | None, *, seen: bool) -> tuple[str, ...]:
