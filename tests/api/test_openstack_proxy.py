@@ -1,4 +1,4 @@
-"""Calls to OpenStack's APIs go to the machine itself, whatever proxy the user's environment names."""
+"""Calls to OpenStack's APIs go to the machine itself, whatever proxy the environment names."""
 
 from __future__ import annotations
 

@@ -26,12 +26,13 @@ from pileus.system import process
 
 def long(spec, workspace, progress):
     with workspace.lock(), progress.stage("machine"):
-        process.run(["sh", "-c", 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 60', "-", sys.argv[1]])
+        process.run(["sh", "-c", sys.argv[2], "-", sys.argv[1]])
 
 up.up = long
 main(["up"])
 """
 """The command as it is, but for what it does."""
+LONG = 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 60'
 
 
 @pytest.fixture
@@ -44,11 +45,15 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start(begun: Path, **how: Any) -> tuple[subprocess.Popen[bytes], ProcessId]:
     """`up`, and the program that it runs."""
-    command = subprocess.Popen([sys.executable, "-c", UP, str(begun)], **how)
+    command = subprocess.Popen([sys.executable, "-c", UP, str(begun), LONG], **how)
     clock.poll(lambda: begun.exists() or None, what="it did not begin", hint="-", timeout=20)
     running = process.identify(int(begun.read_text()))
     assert running
     return command, running
+
+
+def ignore_hangup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def only_log() -> str:
