@@ -4,7 +4,8 @@ export PYTHONSAFEPATH = 1
 .DEFAULT_GOAL := help
 
 .PHONY: help install up down test lint test-fast test-e2e test-gallery test-found test-changed \
-  test-kernel test-api test-unit image bench-up bench-uplink bench-trace bench-vpc docs lock
+  test-kernel test-api test-unit image bench-up bench-up-cold bench-uplink bench-trace bench-vpc docs \
+  lock
 
 help: ## Say what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,6 +62,9 @@ image: install ## Bake the machine image, where it is not there yet
 
 bench-up: install ## Time `up` with the image baked, and hold it against the limits
 	$(BIN)/python scripts/bench_up.py
+
+bench-up-cold: install ## Time `up` from nothing, the image's baking included
+	$(BIN)/python scripts/bench_up.py --cold
 
 bench-uplink: install ## Hold mac-nat against its limits, in network namespaces; needs root
 	@PYTHONPATH=scripts $(BIN)/python scripts/bench_uplink.py
