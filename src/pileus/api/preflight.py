@@ -21,6 +21,7 @@ PROGRAMS = (
     "mmdebstrap",
     "systemd-nspawn",
     "nsenter",
+    "unshare",
     "ssh",
     "ssh-keygen",
     "mount",

@@ -71,7 +71,9 @@ def _cli() -> Iterator[str]:
     yield from ("# Commands", "", NOTE, "")
     yield from (
         "Data goes to stdout, progress and errors to stderr. Exit codes: 0 done, 1 you can mend it",
-        "(the `hint:` line says how), 2 a fault of Pileus or of its surroundings, 130 interrupted.",
+        "(the `hint:` line says how), 2 a fault of Pileus or of its surroundings, 130 interrupted,",
+        "129 ended by SIGHUP, 143 by SIGTERM. What was done until then stays; the next command",
+        "goes on from there.",
     )
     for words in commands():
         yield from ("", f"## pileus {' '.join(words)}", "", "```", _help(words), "```")
