@@ -52,6 +52,17 @@ def start(begun: Path, **how: Any) -> tuple[subprocess.Popen[bytes], ProcessId]:
     return command, running
 
 
+def heed_signals() -> None:
+    """Also where what runs the tests was itself told to ignore them."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def take_terminal() -> None:
+    heed_signals()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def ignore_hangup() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -70,7 +81,7 @@ def only_log() -> str:
     ],
 )
 def test_a_signal_ends_a_command_in_order(begun: Path, number: int, said: str) -> None:
-    command, running = start(begun, stderr=subprocess.PIPE)
+    command, running = start(begun, stderr=subprocess.PIPE, preexec_fn=heed_signals)
     with command:
         command.send_signal(number)
         _, told = command.communicate(timeout=20)
@@ -89,7 +100,7 @@ def test_a_terminal_that_is_closed_ends_a_command_in_order_too(begun: Path) -> N
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )
     os.close(theirs)
     os.close(ours)

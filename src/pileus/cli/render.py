@@ -164,7 +164,7 @@ def trace(answer: Trace) -> None:
     if columns and answer.failing:
         print(_hop(answer.failing, None, seen=seen)[-1])
     print(f"{_verdict(answer)}, after {answer.seconds:.1f} s")
-    if answer.failing and not answer.codes:
+    if answer.hint and not answer.codes:
         print(f"  hint: {pasteable(answer.hint)}")
     for code in answer.codes:
         meaning = EXPLANATIONS[code]
