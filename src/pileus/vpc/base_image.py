@@ -74,9 +74,10 @@ system_info:
     groups: [adm, sudo]
     sudo: ["ALL=(ALL) NOPASSWD:ALL"]
     shell: /bin/bash
-cloud_init_modules: [seed_random, set_hostname, users_groups, ssh]
-cloud_config_modules: []
-cloud_final_modules: [scripts_user, ssh_authkey_fingerprints]
+# What user data may ask for, without what needs a package mirror or a disk of its own.
+cloud_init_modules: [seed_random, bootcmd, write_files, set_hostname, users_groups, ssh]
+cloud_config_modules: [runcmd]
+cloud_final_modules: [write_files_deferred, scripts_user, ssh_authkey_fingerprints]
 """
 
 EC2_SOURCE = '''\
