@@ -84,11 +84,16 @@ def _tails(count: int) -> Iterator[int]:
 
 
 def verdict(found: Interval, bar: Bar) -> str:
-    """MISSED where the whole interval lies beyond the bar, else MET; unsure after a few values."""
+    """MISSED where the whole interval lies beyond the bar, else MET, which says so where the bar
+    is within the interval; unsure after a few values."""
     if found.confidence < CONFIDENCE:
         return "unsure"
-    beyond = found.high < bar.limit if bar.kind == "at least" else found.low > bar.limit
-    return "MISSED" if beyond else "MET"
+    at_least = bar.kind == "at least"
+    worst, best = (found.low, found.high) if at_least else (found.high, found.low)
+    if best < bar.limit if at_least else best > bar.limit:
+        return "MISSED"
+    clear = worst >= bar.limit if at_least else worst <= bar.limit
+    return "MET" if clear else "MET (bar within the interval)"
 
 
 def interleaved(

@@ -3,7 +3,8 @@
     cloud (eth0) ══ the VPC's router ══ (eth0) host
 
 Both ends are in subnets of their own, so that the way leads through the router. The one without
-rules has the same veths, addresses, routes and neighbours, and neither filters nor tracks anything.
+rules has the same veths, MTU, offloads, kernel settings, addresses and neighbours, and a route to
+each end; it neither filters nor tracks anything.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from pileus.system import netns
 from pileus.testing import Instance, Region, Vpc
 from pileus.vpc.wire.names import machine_namespace
 from pileus.vpc.wire.reconcile import offload
-from pileus.vpc.wire.topology import JUMBO
+from pileus.vpc.wire.topology import JUMBO, VPC_SYSCTLS
 
 PREFIX = "bench-vpc-"
 OTHER_SUBNET = "10.0.2.0/24"
 MANY_SUBNET = "10.0.16.0/20"
 LARGE = "m5.metal"
 """Has 15 NICs of 50 addresses. [EC2 user guide, IP addresses per network interface]"""
-_QUIET = {
+_END_SYSCTLS = {
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
-    "net/ipv4/conf/all/rp_filter": "0",
-    "net/ipv4/conf/default/rp_filter": "0",
+    "net/ipv4/conf/all/rp_filter": "2",
 }
+"""As thin instances have them."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def unruled(region: Region) -> Iterator[Way]:
     subnets = {"cloud": "10.0.1", "host": "10.0.2"}
     netns.ensure(*names.values())
     try:
-        for name in names.values():
-            netns.sysctl(name, {**_QUIET, "net/ipv4/ip_forward": "1"})
+        netns.sysctl(router, VPC_SYSCTLS)
         for role, network in subnets.items():
             end = names[role]
+            netns.sysctl(end, _END_SYSCTLS)
             netns.batch(
                 router,
                 [
