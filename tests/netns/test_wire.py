@@ -22,6 +22,8 @@ from thin_region import (
     ROUTER,
     STATE,
     UDP,
+    UPLINK,
+    Listening,
     Region,
     arp,
     ethernet,
@@ -35,6 +37,7 @@ from pileus.model.addresses import Mac
 from pileus.model.verdict import Code
 from pileus.vpc.internet import CLIENT, RESOLVER, WEB
 from pileus.vpc.wire.frames import owners
+from pileus.vpc.wire.names import internet_namespace, machine_namespace
 from pileus.vpc.wire.report import plugged
 
 pytestmark = pytest.mark.netns
@@ -247,12 +250,42 @@ DENIED = {
 }
 
 
+@pytest.fixture(scope="module")
+def others(region: Region) -> Iterator[Listening]:
+    """Whoever could receive what Alice sends: her neighbour, and the internet."""
+    neighbour = machine_namespace(REGION, BOB.instance or "")
+    listening = Listening((neighbour, "eth0"), (internet_namespace(REGION), UPLINK.internet_device))
+    yield listening
+    listening.close()
+
+
 @pytest.mark.parametrize("case", DENIED)
-def test_a_denied_frame_raises_exactly_its_counter(region: Region, case: str) -> None:
+def test_a_denied_frame_raises_exactly_its_counter_and_arrives_nowhere(
+    region: Region, others: Listening, case: str
+) -> None:
     frame, code = DENIED[case]
-    before = region.counters(ALICE)
+    before = region.counted()
+    others.arrived(frame)
     region.send(ALICE, frame, count=3)
-    assert region.rise(ALICE, before) == {code: 3}
+    assert region.rose(before) == {(ALICE.id, code): 3}
+    assert others.arrived(frame) == []
+
+
+def test_what_is_not_denied_arrives_there(region: Region, others: Listening) -> None:
+    """So that the silence of the others means something."""
+    state = region.state
+    opened = replace(BOB, groups=("sg-web",))
+    web = replace(STATE.groups["sg-web"], ingress=(ALL,))
+    groups = {**state.groups, "sg-web": web}
+    region.become(replace(state, enis={**state.enis, BOB.id: opened}, groups=groups))
+    before = region.counted()
+    for address in ("172.16.10.12", "8.8.8.8"):
+        frame = ethernet(ALICE.mac, ROUTER, 0x0800, ipv4("172.16.10.11", address))
+        others.arrived(frame)
+        region.send(ALICE, frame, count=3)
+        assert [one[30:34] for one in others.arrived(frame)] == [IPv4Address(address).packed] * 3
+    assert region.rose(before) == {}
+    region.become(state)
 
 
 def test_forged_arp_leaves_a_neighbours_table_as_it_was(region: Region) -> None:

@@ -7,9 +7,7 @@ their rates is ever reached, and that what passes or is answered is told as well
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import select
 import socket
 from collections import Counter
@@ -18,11 +16,12 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network
 from random import Random
-from typing import Any
 
 import pytest
 import wire_random
+from thin_region import all_frames, incoming
 from vpc_states import ANYWHERE, PROVIDER, VPC, acl, elastic, entry, group, table
+from wire_content import content
 from wire_random import NICS, Sender
 
 from pileus.model.verdict import Code
@@ -44,7 +43,6 @@ pytestmark = pytest.mark.netns
 WIRE, GUESTS = f"pileus-p{os.getpid()}-wire", f"pileus-p{os.getpid()}-guests"
 BATCHES, FRAMES = 20, 500
 RATE = 1_000_000
-OUTGOING = 4
 
 
 @pytest.fixture(autouse=True)
@@ -75,20 +73,13 @@ def guests() -> Iterator[dict[str, socket.socket]]:
                 ],
             )
             netns.batch(GUESTS, [f"link set {name} up arp off"])
-            ends[name] = netns.run_inside(GUESTS, partial(_raw, name))
+            ends[name] = netns.run_inside(GUESTS, partial(all_frames, name))
         yield ends
     finally:
         for end in ends.values():
             end.close()
         netns.remove(WIRE)
         netns.remove(GUESTS)
-
-
-def _raw(name: str) -> socket.socket:
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    made.bind((name, 3))
-    made.setblocking(False)
-    return made
 
 
 def telling(table: Table) -> Table:
@@ -134,7 +125,9 @@ class Both:
         self._ends[name].send(frame)
         # The last one: a frame that is too short to be answered is told twice.
         assert self._told()[-1] == expected, f"{name} {frame.hex()}"
-        assert self._answers(name) == ([answer] if expected == "answer" else []), frame.hex()
+        assert list(incoming(self._ends[name])) == ([answer] if expected == "answer" else []), (
+            frame.hex()
+        )
 
     def _expected(self, name: str, frame: bytes) -> tuple[str, bytes]:
         came = {Field.IN_INTERFACE: name}
@@ -147,16 +140,6 @@ class Both:
     def _told(self) -> list[str]:
         assert select.select([self._log], [], [], 2)[0], "no verdict was told"
         return [one.text.partition(" ")[2] for one in self._log.read()]
-
-    def _answers(self, name: str) -> list[bytes]:
-        seen: list[bytes] = []
-        while True:
-            try:
-                frame, (_, _, kind, *_) = self._ends[name].recvfrom(65535)
-            except BlockingIOError:
-                return seen
-            if kind != OUTGOING:
-                seen.append(frame)
 
     def agree(self) -> None:
         """The kernel has counted what the evaluator has."""
@@ -231,26 +214,6 @@ def space() -> Iterator[str]:
         Wire(REGION).remove(VPC, UPLINK)
         for name in netns.existing(f"pileus-{REGION}-"):
             netns.remove(name)
-
-
-def content(namespace: str) -> dict[str, list[str]]:
-    """All that a wire makes there, but for what traffic left and the numbers of things."""
-    command = ["ip", "netns", "exec", namespace, "nft", "--json", "list", "ruleset"]
-    rules_there = json.loads(process.run(command).stdout, object_hook=_without_traffic)
-    found = {"rules": sorted(map(str, rules_there["nftables"]))}
-    for words in ("addr", "neigh", "route show table all", "rule"):
-        told = process.run(["ip", "-n", namespace, "-4", "-oneline", *words.split()]).stdout
-        found[words] = sorted(_NUMBERS.sub("", line) for line in told.splitlines())
-    return found
-
-
-_NUMBERS = re.compile(r"^\d+: |@if\d+|valid_lft.*")
-
-
-def _without_traffic(item: dict[str, Any]) -> dict[str, Any]:
-    if "elem" in item and isinstance(item["elem"], list):
-        item["elem"] = [] if item.get("size") else sorted(map(str, item["elem"]))
-    return {key: item[key] for key in item if key not in ("handle", "packets", "bytes")}
 
 
 def test_a_sequence_of_states_ends_as_the_last_one_alone(space: str) -> None:

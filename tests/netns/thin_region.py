@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -130,6 +132,21 @@ class Region:
         after = self.counters(nic)
         return {code: after[code] - before[code] for code in after if after[code] != before[code]}
 
+    def counted(self) -> dict[tuple[str, str], int]:
+        """What was dropped, by NIC and code, zeros left out."""
+        return {
+            (report.nic.eni, str(code)): count
+            for report in wire_report(REGION, plugged(self.state))
+            for code, count in report.dropped.items()
+            if count
+        }
+
+    def rose(self, before: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+        """Every counter of every NIC that is not what it was, and by how much."""
+        after = self.counted()
+        found = {one: after.get(one, 0) - before.get(one, 0) for one in {*after, *before}}
+        return {one: count for one, count in found.items() if count}
+
     def run(self, who: Eni | str, *argv: str) -> process.Done:
         name = who if isinstance(who, str) else machine_namespace(REGION, who.instance or "")
         return process.run(["ip", "netns", "exec", name, *argv], check=False, timeout=20)
@@ -196,6 +213,42 @@ def tap(nic: Eni) -> socket.socket:
         return made
 
     return netns.run_inside(machine_namespace(REGION, nic.instance or ""), make)
+
+
+class Listening:
+    """At ends of the wire, for all that comes out of it."""
+
+    def __init__(self, *ends: tuple[str, str]) -> None:
+        """`ends` are namespaces and the devices there."""
+        self._sockets = [netns.run_inside(space, partial(all_frames, name)) for space, name in ends]
+
+    def arrived(self, sent: bytes) -> list[bytes]:
+        """Since it was last asked, without what others have to say by ARP than what was sent."""
+        frames = [frame for one in self._sockets for frame in incoming(one)]
+        return [one for one in frames if one[12:14] != b"\x08\x06" or one[14:] == sent[14:]]
+
+    def close(self) -> None:
+        for one in self._sockets:
+            one.close()
+
+
+def all_frames(name: str) -> socket.socket:
+    """A socket at a device of the caller's namespace, to send and to see whatever passes."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    made.bind((name, 3))
+    made.setblocking(False)
+    return made
+
+
+def incoming(listener: socket.socket) -> Iterator[bytes]:
+    """All that has come in there until now."""
+    while True:
+        try:
+            frame, (_, _, kind, *_) = listener.recvfrom(65535)
+        except BlockingIOError:
+            return
+        if kind != socket.PACKET_OUTGOING:
+            yield frame
 
 
 def serve(region: Region, nic: Eni, port: int) -> socket.socket:
