@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -30,12 +30,16 @@ class Place:
     ec2: Any
     run: str
     undo: ExitStack
+    image: str
+    """Of what instances are."""
+    delay: float = 15.0
+    """Seconds between two looks at something that is waited for."""
 
     @contextmanager
     def inner(self) -> Iterator[Place]:
         """The same place; what is made here is gone afterwards."""
         with ExitStack() as undo:
-            yield Place(self.ec2, self.run, undo)
+            yield replace(self, undo=undo)
 
     def tagged(self, kind: str) -> dict[str, Any]:
         """The parameter that gives a new resource the suite's tag."""
@@ -129,7 +133,7 @@ class Place:
             for index, one in enumerate(interfaces)
         ]
         asked: dict[str, Any] = {
-            "ImageId": self.image(),
+            "ImageId": self.image,
             "InstanceType": TYPE,
             "MinCount": 1,
             "MaxCount": 1,
@@ -139,25 +143,21 @@ class Place:
         }
         made = str(self.ec2.run_instances(**asked)["Instances"][0]["InstanceId"])
         self._later(lambda: self.terminate(made))
-        self.ec2.get_waiter("instance_running").wait(InstanceIds=[made])
+        self.wait("instance_running", InstanceIds=[made])
         return made
-
-    def image(self) -> str:
-        """The newest of Debian's."""
-        asked = [
-            {"Name": "name", "Values": ["debian-13-amd64-*"]},
-            {"Name": "architecture", "Values": ["x86_64"]},
-        ]
-        found = self.ec2.describe_images(Owners=[DEBIAN], Filters=asked)["Images"]
-        return str(max(found, key=lambda image: image["Name"])["ImageId"])
 
     def stop(self, instance: str) -> None:
         self.ec2.stop_instances(InstanceIds=[instance])
-        self.ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance])
+        self.wait("instance_stopped", InstanceIds=[instance])
 
     def terminate(self, instance: str) -> None:
         self.ec2.terminate_instances(InstanceIds=[instance])
-        self.ec2.get_waiter("instance_terminated").wait(InstanceIds=[instance])
+        self.wait("instance_terminated", InstanceIds=[instance])
+
+    def wait(self, state: str, **what: Any) -> None:
+        """Ten minutes at most; `state` is the name of one of boto3's waiters."""
+        config = {"Delay": self.delay, "MaxAttempts": int(600 / self.delay)}
+        self.ec2.get_waiter(state).wait(**what, WaiterConfig=config)
 
     # Looking
 
@@ -183,8 +183,7 @@ class Place:
 
     def detach(self, attachment: str, interface: str) -> None:
         self.ec2.detach_network_interface(AttachmentId=attachment)
-        waiter = self.ec2.get_waiter("network_interface_available")
-        waiter.wait(NetworkInterfaceIds=[interface])
+        self.wait("network_interface_available", NetworkInterfaceIds=[interface])
 
     def _later(self, remove: Callable[[], Any]) -> None:
         """Remove something when all is over, unless it is gone by then."""
@@ -209,6 +208,16 @@ class Network:
     second: str
     """10.77.2.0/24"""
     gateway: str
+
+
+def newest_debian(ec2: Any) -> str:
+    """The id of the newest of Debian's images."""
+    asked = [
+        {"Name": "name", "Values": ["debian-13-amd64-*"]},
+        {"Name": "architecture", "Values": ["x86_64"]},
+    ]
+    found = ec2.describe_images(Owners=[DEBIAN], Filters=asked)["Images"]
+    return str(max(found, key=lambda image: image["Name"])["ImageId"])
 
 
 def network(place: Place) -> Network:
