@@ -66,8 +66,13 @@ def drop(code: Code, *matches: Statement, nic: Field = Field.IN_INTERFACE) -> Ru
     return Rule(code, (*matches, Goto(_End(code, nic).chain)))
 
 
-def ends(chains: Iterable[Chain]) -> tuple[tuple[Chain, ...], tuple[NamedSet, ...]]:
-    """The chains in which packets of these chains end, and the sets that they count in."""
+def ends(
+    chains: Iterable[Chain], lasting: Iterable[Code] = ()
+) -> tuple[tuple[Chain, ...], tuple[NamedSet, ...]]:
+    """The chains in which packets of these chains end, and the sets that they count in.
+
+    The sets of `lasting` codes are there also where nothing ends for these: what was counted stays.
+    """
     aims = {
         statement.chain
         for chain in chains
@@ -76,7 +81,7 @@ def ends(chains: Iterable[Chain]) -> tuple[tuple[Chain, ...], tuple[NamedSet, ..
         if isinstance(statement, Goto) and statement.chain in _ENDS
     }
     used = [_ENDS[name] for name in sorted(aims)]
-    codes = sorted({end.code.value for end in used})
+    codes = sorted({*(end.code.value for end in used), *(code.value for code in lasting)})
     return (
         tuple(Chain(end.chain, end.rules()) for end in used),
         tuple(counting(code) for code in codes),

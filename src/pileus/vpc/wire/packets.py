@@ -63,7 +63,7 @@ def packets_table(state: RegionState, vpc_id: str) -> Table:
         *_group_chains(state, enis),
         *(chain for subnet in filtered for chain in _boundary(state, subnet)),
     )
-    drops, counted = ends(shared)
+    drops, counted = ends(shared, (Code.ACL_EGRESS, Code.ACL_INGRESS))
     return Table(
         "inet",
         PACKETS_TABLE,
