@@ -5,6 +5,7 @@ That the kernel does what the evaluator says is tested in namespaces.
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ from wire_model import INTERNET, Fate, Model, Probe
 
 from pileus.model.addresses import Mac
 from pileus.rules.evaluator import Outcome, follow
-from pileus.rules.ruleset import Field
+from pileus.rules.ruleset import Field, Table
 from pileus.vpc.state import RegionState
 from pileus.vpc.wire.frames import frames_table
 from pileus.vpc.wire.names import GATEWAY, device, router_mac
@@ -24,13 +25,15 @@ UPLINK = Uplink(IPv4Network("169.254.0.0/30"), "igw-test")
 OUTSIDE = (IPv4Address("8.8.8.8"), IPv4Address("198.51.100.9"), IPv4Address("192.168.50.5"))
 FURTHER = IPv4Address("172.20.9.9")
 """Nobody's, in a range that some VPCs were given later."""
-PORTS = {"tcp": (22, 80, 443), "udp": (53, 80), "icmp": (0, 8)}
+PORTS = {"tcp": (22, 80, 443), "udp": (53, 80), "icmp": (8, 13)}
+"""Of ICMP the types that begin something: ping and timestamp."""
 
 
 class Wire:
-    """The wire's rules and routes of one state, followed by hand."""
+    """The wire's rules and routes of one state, followed by hand; `counted` is what they count."""
 
     def __init__(self, state: RegionState, vpc: str) -> None:
+        self.counted: Counter[str] = Counter()
         self._frames, self._packets = frames_table(state, vpc), packets_table(state, vpc)
         self._config = vpc_config(state, vpc, UPLINK)
         self._private = {v: k for k, v in Model(state, vpc).public.items()}
@@ -39,14 +42,14 @@ class Wire:
 
     def fate(self, probe: Probe) -> Fate:
         if probe.sender is None:
-            return self._forwarded(self._packet(probe), GATEWAY, 0)
+            return self._forwarded(probe, GATEWAY, 0)
         name = device(probe.sender.id)
         to = probe.to.mac if probe.to else self._router
         frame = {**self._packet(probe), **_ethernet(probe.sender.mac, to), Field.IN_INTERFACE: name}
-        outcome = follow(self._frames, f"from_{name}", frame)
+        outcome = self._followed(self._frames, f"from_{name}", frame)
         if outcome.verdict != "accept":
             return self._dropped(outcome)
-        return self._forwarded(self._packet(probe), name, outcome.rewritten[Field.MARK])
+        return self._forwarded(probe, name, outcome.rewritten[Field.MARK])
 
     def _packet(self, probe: Probe) -> dict[Field, Any]:
         field = {
@@ -63,23 +66,32 @@ class Wire:
             field: probe.port,
         }
 
-    def _forwarded(self, packet: dict[Field, Any], came: str, mark: int) -> Fate:
-        goes = self._routed(packet[Field.IP_DESTINATION], mark)
-        outcome = follow(
+    def _forwarded(self, probe: Probe, came: str, mark: int) -> Fate:
+        packet, goes = self._packet(probe), self._routed(probe.destination, mark)
+        outcome = self._followed(
             self._packets,
             "forward",
             {
                 **packet,
                 Field.IN_INTERFACE: came,
                 Field.OUT_INTERFACE: goes,
-                Field.CT_STATE: "new",
+                Field.CT_STATE: "established" if probe.answers else "new",
                 Field.CT_STATUS: "dnat" if came == GATEWAY else "confirmed",
-                Field.CT_DIRECTION: "original",
+                Field.CT_DIRECTION: "reply" if probe.answers else "original",
             },
         )
         if outcome.verdict != "accept":
             return self._dropped(outcome)
-        return Fate(INTERNET if goes == GATEWAY else self._names[goes])
+        if goes == GATEWAY:
+            return Fate(INTERNET)
+        leaving = {Field.ETHER_TYPE: "ip", Field.MARK: mark, Field.OUT_INTERFACE: goes}
+        self._followed(self._frames, f"to_{goes}", {**packet, **leaving})
+        return Fate(self._names[goes])
+
+    def _followed(self, table: Table, base: str, packet: dict[Field, Any]) -> Outcome:
+        outcome = follow(table, base, packet)
+        self.counted.update(outcome.counted)
+        return outcome
 
     def _routed(self, to: IPv4Address, mark: int) -> str:
         for rule in sorted(self._config.rules):

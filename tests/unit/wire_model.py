@@ -17,10 +17,11 @@ INTERNET = "internet"
 
 @dataclass(frozen=True)
 class Probe:
-    """The first packet of a connection. `to` is the NIC whose MAC it is for, None for the router.
+    """The first packet of a connection, or the one that `answers` it.
 
-    `sender` None means a host on the internet; `protocol` is tcp, udp or icmp, `port` of ICMP the
-    type.
+    `to` is the NIC whose MAC it is for, None for the router; `sender` None means a host on the
+    internet; `protocol` is tcp, udp or icmp, of which `port` is the type and `from_port` the
+    identifier.
     """
 
     sender: Eni | None
@@ -29,6 +30,17 @@ class Probe:
     protocol: str
     port: int
     to: Eni | None = None
+    from_port: int = 40000
+    answers: bool = False
+
+
+def answer(probe: Probe, receiver: Eni | None) -> Probe:
+    """What the receiver of a probe sends back, by its router."""
+    port, from_port = probe.from_port, probe.port
+    if probe.protocol == "icmp":
+        port, from_port = {8: 0, 13: 14}[probe.port], probe.from_port
+    ends = (probe.destination, probe.source)
+    return Probe(receiver, *ends, probe.protocol, port, from_port=from_port, answers=True)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,13 @@ class Model:
             return self._arrive(probe, self._owner[probe.destination], None)
         return self._sent(probe, probe.sender)
 
+    def answer(self, probe: Probe, fate: Fate) -> Probe | None:
+        """The answer to a packet that arrived; None where nobody would know whom to answer."""
+        named = probe.sender is None or probe.source in probe.sender.registered
+        if fate.code is not None or not named:
+            return None
+        return answer(probe, None if fate.at == INTERNET else self.state.enis[fate.at])
+
     def _sent(self, probe: Probe, sender: Eni) -> Fate:
         here = self._subnet(sender)
         if sender.source_dest_check and probe.source not in sender.registered:
@@ -76,7 +95,7 @@ class Model:
             return Fate(sender.id, target)
         if isinstance(target, Eni):
             return self._arrive(probe, target, sender)
-        if probe.source not in self.public:
+        if probe.source not in self.public and not probe.answers:
             return Fate(sender.id, Code.NO_PUBLIC_ADDRESS)
         return Fate(INTERNET)
 
@@ -109,6 +128,8 @@ class Model:
         return self.state.subnets[nic.subnet]
 
     def _allowed(self, nic: Eni, direction: str, probe: Probe, far: IPv4Address) -> bool:
+        if probe.answers:
+            return True
         groups = [self.state.groups[id] for id in nic.groups]
         permissions: Iterable[Permission] = (
             one for group in groups for one in getattr(group, direction)
