@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -163,26 +164,29 @@ class CloudUnderTest:
         """How often the cloud's instance metadata was asked by way of the provider NIC."""
         return sum(self.wire("eth1")["metadata_requests"].values())
 
-    def expose_metadata(self) -> None:
-        """Attach a role, whose credentials are canaries, and ask for no token: the worst case.
-
-        The machine itself reads them then, so that a tenant who does not was kept from it.
-        """
-        client = boto3.client(
+    @cached_property
+    def ec2(self) -> Any:
+        """The API of the cloud below, past Pileus."""
+        return boto3.client(
             "ec2",
             region_name="us-east-1",
             endpoint_url=self.pileus("sim", "endpoint").stdout.strip(),
             aws_access_key_id="simulated",
             aws_secret_access_key="simulated",
         )
+
+    def expose_metadata(self) -> None:
+        """Attach a role, whose credentials are canaries, and ask for no token: the worst case.
+
+        The machine itself reads them then, so that a tenant who does not was kept from it.
+        """
         (node,) = self.status["nodes"]
-        client.modify_instance_metadata_options(
+        self.ec2.modify_instance_metadata_options(
             InstanceId=node["instance_id"], HttpTokens="optional", HttpPutResponseHopLimit=64
         )
-        if not client.describe_iam_instance_profile_associations()[
-            "IamInstanceProfileAssociations"
-        ]:
-            client.associate_iam_instance_profile(
+        profiles = self.ec2.describe_iam_instance_profile_associations()
+        if not profiles["IamInstanceProfileAssociations"]:
+            self.ec2.associate_iam_instance_profile(
                 InstanceId=node["instance_id"], IamInstanceProfile={"Name": PROFILE}
             )
         assert CANARY in self.controller("curl", "-sf", "-m", "5", CREDENTIALS).stdout
