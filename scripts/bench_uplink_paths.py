@@ -23,7 +23,9 @@ from pileus.model.uplink import UplinkNic, resolver_mac
 from pileus.rules import apply as rules
 from pileus.rules.ruleset import Table
 from pileus.system import kernel, netns, process
-from pileus.uplink import nodewiring, pipeline
+from pileus.uplink import nodewiring, pipeline, wiring
+from pileus.uplink.config import NicConfig
+from pileus.uplink.wiring import LEG, Names, Wire
 
 PREFIX = "bench-uplink-"
 SUBNET = IPv4Network("172.16.16.0/20")
@@ -47,11 +49,9 @@ _QUIET = {
     "net/ipv4/conf/default/rp_filter": "0",
 }
 _ROUTES = {"net/ipv4/ip_forward": "1"}
-_RESOLVES = {
-    **_ROUTES,
-    "net/ipv4/conf/all/arp_ignore": "8",
-    "net/ipv4/conf/all/send_redirects": "0",
-}
+_WIRE = Wire(
+    Names(0), NicConfig(NIC_MAC, "br-ex", "mac-nat", SUBNET, (ADDRESS,)), "netdev", "eth1", 1500
+)
 _FLOATING = """
 table ip floating {{
   chain into {{ type nat hook prerouting priority dstnat;
@@ -294,14 +294,17 @@ def gateway_commands(
 
 
 def _resolver(path: Path) -> None:
-    leg = path.make("resolver", _RESOLVES)
+    leg = path.make("resolver")
     path.batch(
         "node",
-        f"link add rs type veth peer name leg netns {leg} address {NIC.resolver}",
+        f"link add rs type veth peer name {LEG} netns {leg} address {NIC.resolver}",
         "link set rs master uplink0",
         "link set rs up",
     )
-    path.batch("resolver", "link set leg up", f"route add {SUBNET} dev leg")
+    netns.sysctl(
+        leg, {key: value for (where, key), value in wiring.settings(_WIRE).items() if where}
+    )
+    path.batch("resolver", "link set lo up", f"link set {LEG} up", f"route add {SUBNET} dev {LEG}")
 
 
 def _knows(address: IPv4Address, owner: Mac) -> str:

@@ -169,6 +169,43 @@ def test_the_first_packet_to_a_silent_address_is_answered(node: Node) -> None:
     assert node.counter("UPLINK_RESOLVED") == 2
 
 
+def be_silent(node: Node) -> None:
+    """What was learned ends, as it does a while after an address was heard last."""
+    for kind, name in (("map", "inner"), ("set", "claims"), ("set", "speaking")):
+        node(["nft", "flush", kind, "netdev", "pileus_eth1", name])
+
+
+def moved(node: Node) -> None:
+    """The address to another router's device, and nobody hears of it."""
+    gateway = f"qg-{ROUTER[:8]}"
+    node.do(f"ip -n qrouter-{ROUTER} address flush dev {gateway}")
+    node.router(ADDRESS, identity="22222222-2222-3333-4444-555555555555")
+    be_silent(node)
+
+
+def test_a_silent_address_that_moved_unheard_is_found_by_the_next_packet(node: Node) -> None:
+    """Though the resolver knew it, and somewhere else."""
+    assert node.ping(ADDRESS) == 1
+    neighbours = ["ip", "-n", "uplink0-resolver", "neigh", "show", str(ADDRESS)]
+    assert str(INNER) in node(neighbours).stdout
+    eventually(lambda: "lladdr" not in node(neighbours).stdout, "what it knew has ended", 2)
+    moved(node)
+    assert node.ping(ADDRESS) == 1
+
+
+def test_the_resolver_does_not_believe_what_it_happens_to_hear(node: Node) -> None:
+    """It would send at once to who asked others for something long ago."""
+    assert node.ping(ADDRESS) == 1
+    neighbours = ["ip", "-n", "uplink0-resolver", "neigh", "show", str(ADDRESS)]
+    eventually(lambda: "lladdr" not in node(neighbours).stdout, "what it knew has ended", 2)
+    asks = ["ping", "-c", "1", "-W", "0.1", "172.16.20.77"]
+    node.inside(f"qrouter-{ROUTER}", *asks, check=False)
+    listed = ["nft", "list", "counter", "netdev", "pileus_uplink0", "to_resolver"]
+    assert "packets 0 " not in node(listed).stdout
+    moved(node)
+    assert node.ping(ADDRESS) == 1
+
+
 def test_an_address_that_nobody_has_is_not_answered_and_disturbs_nobody(node: Node) -> None:
     node.metadata.answer = f"{ADDRESS}\n{SECOND}"
     node.agent("sync")

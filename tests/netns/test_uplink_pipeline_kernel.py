@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 from uplink_frames import (
+    ALL,
     ARP_UNSENT,
     CLONE,
     INNER,
@@ -333,6 +334,32 @@ def test_an_address_claimed_by_two_macs_is_counted_and_reported(silent: World) -
     assert pipeline.claimed_twice(silent.read()) == {WEB: frozenset({INNER, OTHER})}
     silent.load(frozenset({MAIL}))
     assert pipeline.claimed_twice(silent.read()) == {}
+
+
+def test_a_silent_address_is_asked_for_anew_though_it_is_known_where_it_was(
+    silent: World,
+) -> None:
+    """By a packet and by the cloud's refresh; and all of what was learned ends by itself."""
+    silent.unload()
+    silent.load()
+    cloud, first, second = (
+        Tap.at(silent.cloud, "cloud0"),
+        *(Tap.at(name, "eth0") for name in silent.inner),
+    )
+    question = ask(ROUTER_MAC, ROUTER, WEB, to=NIC_MAC)
+    first.send(ask(INNER, WEB, ROUTER))
+    cloud.until(ask(NIC_MAC, WEB, ROUTER))
+    cloud.send(question)
+    first.until(ask(ROUTER_MAC, ROUTER, WEB, to=INNER))
+    end_soon = ["delete element {0} {{ {1} }}", "add element {0} {{ {1} timeout 1ms{2} }}"]
+    for name, value in ((pipeline.INNER, f" : {INNER}"), (pipeline.SPEAKING, "")):
+        where = f"netdev pileus_eth1 {name}"
+        commands = "; ".join(end_soon).format(where, WEB, value)
+        silent.run(silent.node, "nft", commands)
+    cloud.send(question)
+    second.until(ask(ROUTER_MAC, ROUTER, WEB, to=ALL))
+    cloud.send(arriving(WEB))
+    second.until(arriving(WEB, to=NIC.resolver))
 
 
 def test_a_change_keeps_counters_and_what_stays_and_forgets_what_goes(world: World) -> None:

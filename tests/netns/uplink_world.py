@@ -1,7 +1,7 @@
 """A provider NIC in fresh namespaces: the cloud, a node with a bridge behind its NIC, inner hosts.
 
     cloud (cloud0) ══ (eth1) node: bridge `uplink0` (in0, in1, …) ══ (eth0) inner hosts
-                                                    (leg)         ══ (leg0) resolver
+                                                    (uplink0-rs)  ══ (leg) resolver
 
 The cloud's end counts every frame that carries a foreign MAC or address, and answers ARP for
 all addresses that it knows, those behind the same NIC included, as clouds do.
@@ -14,9 +14,9 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
-from uplink_frames import NIC, NIC_MAC, REGISTERED, ROUTER, ROUTER_MAC
+from uplink_frames import NIC, NIC_MAC, REGISTERED, ROUTER, ROUTER_MAC, WEB
 
 from pileus.model.addresses import Mac
 from pileus.model.uplink import UplinkNic
@@ -39,6 +39,8 @@ from pileus.rules.ruleset import (
 )
 from pileus.system import netns, process
 from pileus.uplink import pipeline
+from pileus.uplink.config import NicConfig
+from pileus.uplink.wiring import LEG, Names, Wire, settings
 
 QUIET = {
     "net/ipv6/conf/all/disable_ipv6": "1",
@@ -53,7 +55,14 @@ EVERY_PROTOCOL = 3
 """ETH_P_ALL. [linux/if_ether.h]"""
 OUTGOING = 4
 """PACKET_OUTGOING: a frame that this host sent. [packet(7)]"""
-BRIDGE, SUBNET = "uplink0", "172.16.20.0/24"
+WIRE = Wire(
+    Names(0),
+    NicConfig(NIC_MAC, "br-ex", "mac-nat", IPv4Network("172.16.20.0/24"), (WEB,)),
+    "netdev",
+    NIC.device,
+    1500,
+)
+BRIDGE = WIRE.names.bridge
 
 
 @dataclass(frozen=True)
@@ -153,21 +162,19 @@ class World:
 
     def resolve(self) -> None:
         """Put a resolver behind the NIC: its kernel asks ARP for whatever it is to forward."""
-        netns.sysctl(self.resolver, {"net/ipv4/ip_forward": "1"})
         netns.batch(
             self.node,
             [
-                f"link add leg type veth peer name leg0 netns {self.resolver} "
-                f"address {NIC.resolver}",
-                f"link set leg master {BRIDGE}",
-                "link set leg up",
+                f"link add {WIRE.names.resolver_port} type veth peer name {LEG} "
+                f"netns {self.resolver} address {NIC.resolver}",
+                f"link set {WIRE.names.resolver_port} master {BRIDGE}",
+                f"link set {WIRE.names.resolver_port} up",
             ],
         )
-        settings = {"arp_ignore": "8", "send_redirects": "0"}
-        netns.batch(self.resolver, ["link set leg0 up", f"route add {SUBNET} dev leg0"])
-        for device in ("all", "leg0"):
-            place = f"net/ipv4/conf/{device}"
-            netns.sysctl(self.resolver, {f"{place}/{key}": v for key, v in settings.items()})
+        inner = {path: value for (where, path), value in settings(WIRE).items() if where}
+        netns.sysctl(self.resolver, inner)
+        lines = [f"link set {LEG} up", f"route add {WIRE.config.subnet} dev {LEG}"]
+        netns.batch(self.resolver, ["link set lo up", *lines])
 
     def run(self, namespace: str, *argv: str, check: bool = True) -> process.Done:
         """A program in one of the namespaces."""
@@ -207,8 +214,8 @@ class World:
         return name
 
     def forget(self) -> None:
-        """Let inner hosts and the resolver forget each other and the bridge its hosts."""
-        for name in (*self.inner, self.resolver):
+        """Let inner hosts forget each other and the bridge its hosts."""
+        for name in self.inner:
             netns.batch(name, ["neigh flush all"])
         self.run(self.node, "ip", "link", "set", BRIDGE, "type", "bridge", "fdb_flush")
 

@@ -42,9 +42,17 @@ from pileus.model.verdict import EXPLANATIONS, Code, Drop
 from pileus.rules import frames
 from pileus.rules.evaluator import Learned, Outcome
 from pileus.rules.nft import InKernel
-from pileus.rules.ruleset import Count
+from pileus.rules.ruleset import Count, NamedMap, NamedSet
 from pileus.rules.ruleset import Drop as Dropping
-from pileus.uplink.pipeline import claimed_twice, counts, learned, table, table_name
+from pileus.uplink.pipeline import (
+    CLAIM,
+    SILENT,
+    claimed_twice,
+    counts,
+    learned,
+    table,
+    table_name,
+)
 
 
 class Uplink:
@@ -76,6 +84,10 @@ class Uplink:
         outcome, after = self.into(frame)
         assert (outcome.verdict, outcome.counted[-1]) == ("accept", "passed_in"), outcome
         return after
+
+    def be_silent(self) -> None:
+        """Let all that has a time-out reach it."""
+        self.learned = Learned()
 
     def behind(self) -> dict[str, str]:
         return dict(self.learned.maps.get("inner", {}))
@@ -204,10 +216,17 @@ def test_a_claim_by_arp_is_counted_as_well(uplink: Uplink) -> None:
 
 def test_a_mac_that_takes_over_after_a_minute_of_silence_is_no_conflict(uplink: Uplink) -> None:
     uplink.carried_out(leaving(mac=INNER))
-    sets = {name: frozenset[str]() for name in ("claims", "speaking")}
-    uplink.learned = replace(uplink.learned, sets=sets)
+    uplink.be_silent()
     assert uplink.out(leaving(mac=OTHER))[0].counted == ("passed_out",)
     assert uplink.behind() == {str(WEB): str(OTHER)}
+
+
+def test_all_that_is_learned_ends_and_where_an_address_is_after_its_claim(uplink: Uplink) -> None:
+    """A claim that ends is renewed by the next packet; until then its sender is not silent."""
+    named: tuple[NamedSet | NamedMap, ...] = (*uplink.table.sets, *uplink.table.maps)
+    times = {one.name: one.dynamic.timeout for one in named if one.dynamic}
+    assert None not in times.values()
+    assert times["inner"] == SILENT > CLAIM == times["claims"]
 
 
 def test_one_mac_may_have_many_addresses(uplink: Uplink) -> None:
@@ -249,9 +268,10 @@ def test_a_packet_for_a_silent_address_goes_to_the_resolver(uplink: Uplink) -> N
 def test_who_has_been_silent_for_a_minute_is_asked_for_again(uplink: Uplink) -> None:
     """The address may have moved to a MAC that has said nothing yet."""
     uplink.carried_out(leaving(WEB, mac=INNER))
-    sets = {name: frozenset[str]() for name in ("claims", "speaking")}
-    uplink.learned = replace(uplink.learned, sets=sets)
-    assert uplink.into(arriving(WEB))[1] == arriving(WEB, to=NIC.resolver)
+    uplink.be_silent()
+    question = ask(ROUTER_MAC, ROUTER, WEB, to=NIC_MAC)
+    assert uplink.carried_in(question) == ask(ROUTER_MAC, ROUTER, WEB, to=ALL)
+    assert uplink.carried_in(arriving(WEB)) == arriving(WEB, to=NIC.resolver)
     uplink.carried_out(leaving(WEB, mac=OTHER))
     assert uplink.carried_in(arriving(WEB)) == arriving(WEB, to=OTHER)
 

@@ -15,7 +15,10 @@ A, B = IPv4Address("172.16.20.101"), IPv4Address("172.16.20.102")
 NIC = Mac("02:00:00:00:20:01")
 ONE, TWO = Mac("fa:16:3e:00:00:01"), Mac("fa:16:3e:00:00:02")
 KERNEL = InKernel(
-    sets={"claims": frozenset({f"{A} . {ONE}", f"{A} . {TWO}", f"{B} . {ONE}"})},
+    sets={
+        "claims": frozenset({f"{A} . {ONE}", f"{A} . {TWO}", f"{B} . {ONE}"}),
+        "registered": frozenset({str(A)}),
+    },
     maps={"inner": {str(A): str(TWO)}},
     counters={"passed_out": 3, "passed_in": 4, "out.UPLINK_VLAN": 1, "in.UPLINK_RESOLVED": 2},
 )
@@ -31,6 +34,13 @@ def test_what_the_rules_know() -> None:
         "UPLINK_RESOLVED": 2,
         "UPLINK_VLAN": 1,
     }
+
+
+def test_addresses_are_told_when_they_are_in_force_primary_first() -> None:
+    """What is written down is made so a moment later, or not at all."""
+    assert told(NicState(NIC, "mac-nat", "eth1", (A, B)), KERNEL).registered == (A,)
+    both = InKernel(sets={"registered": frozenset({str(A), str(B)})})
+    assert told(NicState(NIC, "mac-nat", "eth1", (B,)), both).registered == (B, A)
 
 
 def test_all_is_well_with_what_is_mended_as_a_note() -> None:

@@ -22,10 +22,10 @@ from pileus.uplink.wiring import (
     Wire,
     abandoned,
     bridge_mac,
-    closed,
     find,
     lay,
     raise_up,
+    rules,
     settings,
 )
 
@@ -194,11 +194,18 @@ def test_what_belongs_to_nics_that_are_gone_is_removed() -> None:
 
 
 def test_the_nodes_own_stack_is_kept_off_both_ways() -> None:
-    text = render(closed(Names(0)))
+    text = render(rules(wire("netdev")))
     assert 'hook ingress device "uplink0-ex" priority 0; policy drop' in text
     assert 'hook ingress device "uplink0" priority 0; policy drop' in text
     assert 'hook egress device "uplink0" priority 0; policy drop' in text
-    assert "accept" not in text
+    assert " accept " not in text
+
+
+@BOTH
+def test_the_resolver_hears_what_is_for_itself_alone(datapath: Datapath) -> None:
+    text = render(rules(wire(datapath)))
+    assert 'hook egress device "uplink0-rs" priority 0; policy accept' in text
+    assert "ether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00" in text
 
 
 # Open vSwitch

@@ -120,7 +120,7 @@ class Keeper:
             try:
                 wire = found(Names(number), nic, config.datapath, links)
                 indexes.add(links[wire.device]["ifindex"])
-                tables |= {pipeline.table_name(wire.device), wiring.closed(wire.names).name}
+                tables |= {pipeline.table_name(wire.device), wiring.rules(wire).name}
                 yield from self._nic(wire, registered(nic, state), links if looked else None, doubt)
             except (PileusError, OSError, ValueError) as error:
                 problems.append(told(error))
@@ -137,8 +137,8 @@ class Keeper:
         nodewiring.do(steps)
         if steps:
             yield f"wiring of {wire.device}: {len(steps)} steps"
-        if wire.datapath == "netdev":
-            yield from self._apply(wiring.closed(wire.names), doubt)
+        # Before Linux 6.16 a device that goes takes the chains on it along, and tells nobody.
+        yield from self._apply(wiring.rules(wire), ALL if steps else doubt)
         if links is not None:
             yield from self._raise(wire, nodewiring.links() if steps else links)
 

@@ -67,6 +67,9 @@ _ADDRESSES, _LEARNED = 8192, 65536
 """Sizes: more addresses than any NIC can have, and MACs that a flood of them cannot grow beyond."""
 CLAIM = 60
 """Seconds for which a MAC's claim to an address is believed without looking at it again."""
+SILENT = CLAIM + 15
+"""Seconds after its last claim when an address may be anywhere. One that sends IP alone claims at
+its first packet after CLAIM: it is never silent as long as it sends every 15 seconds."""
 _INSIDE = 2 * CLAIM
 """Seconds for which an inner MAC is kept inside; renewed with each claim."""
 
@@ -95,7 +98,7 @@ def table(nic: UplinkNic, registered: frozenset[IPv4Address]) -> Table:
                 INNER,
                 "ipv4_addr",
                 "ether_addr",
-                dynamic=Dynamic(_ADDRESSES, within=REGISTERED.name),
+                dynamic=Dynamic(_ADDRESSES, SILENT, within=REGISTERED.name),
             ),
         ),
     )
@@ -277,8 +280,7 @@ def _guard_in_arp() -> Iterator[Rule]:
 def _translate_in_ip(resolver: Mac) -> Iterator[Rule]:
     """To whoever spoke of late. Who has been silent may have moved meanwhile, and is asked for."""
     owner = Lookup(Field.IP_DESTINATION, INNER)
-    lately = Match(Field.IP_DESTINATION, SetName(SPEAKING))
-    yield from _arrive("deliver", lately, Rewrite(Field.ETHER_DESTINATION, owner))
+    yield from _arrive("deliver", Rewrite(Field.ETHER_DESTINATION, owner))
     yield from _arrive("resolve", Rewrite(Field.ETHER_DESTINATION, resolver), _RESOLVED)
 
 
@@ -324,8 +326,13 @@ def counts(kernel: InKernel) -> Counts:
     )
 
 
+def registered(kernel: InKernel) -> frozenset[IPv4Address]:
+    """The addresses that a pipeline lets through."""
+    return frozenset(map(IPv4Address, kernel.sets.get(REGISTERED.name, frozenset())))
+
+
 def learned(kernel: InKernel) -> dict[IPv4Address, Mac]:
-    """Which inner MAC is behind each registered address that has spoken."""
+    """Which inner MAC is behind each registered address that is not silent."""
     return {IPv4Address(address): Mac(mac) for address, mac in kernel.maps.get(INNER, {}).items()}
 
 

@@ -104,12 +104,17 @@ def _nic(nic: NicConfig, registered: tuple[IPv4Address, ...], links: wiring.Link
 
 
 def told(nic: NicState, kernel: InKernel | None) -> NicState:
-    """A NIC with what its rules know; without rules there are no counters. Pure."""
+    """A NIC with what its rules know; without rules there are no counters. Pure.
+
+    Addresses are those that the rules let through, which lag behind what is known of them while a
+    pass is under way, or cannot be made.
+    """
     if kernel is None:
         return nic
-    counts = pipeline.counts(kernel)
+    counts, in_force = pipeline.counts(kernel), pipeline.registered(kernel)
     return replace(
         nic,
+        registered=tuple(sorted(in_force, key=lambda at: (at not in nic.registered[:1], at))),
         learned=pipeline.learned(kernel),
         conflicts={
             address: tuple(sorted(macs))

@@ -8,7 +8,12 @@ userspace (`netdev`), which reads a NIC past its hooks, a kernel bridge stands b
 
 In both, the resolver has a leg on the inner side: a namespace that forwards what comes for the
 provider subnet. So the kernel's own neighbour code asks for an address behind which nobody has
-spoken yet, keeps the packet meanwhile, and delivers it.
+spoken of late, keeps the packet meanwhile, and delivers it.
+
+It must ask every time: an address that was silent may have moved unheard. Linux sends at once to
+a neighbour that it knew, or heard of by the way, and only then finds out whether that is still
+there. So what was answered is forgotten within about a second, and the resolver hears nothing but
+answers to its own questions.
 """
 
 from __future__ import annotations
@@ -20,12 +25,25 @@ from typing import Any, Union
 
 from pileus.model.addresses import Mac
 from pileus.model.uplink import resolver_mac
-from pileus.rules.ruleset import Chain, Count, Drop, Hook, Rule, Table
+from pileus.rules.ruleset import Chain, Count, Drop, Field, Hook, Match, Rule, Table
 from pileus.uplink.config import Datapath, NicConfig
 
 OFFLOADS = ("tx-checksumming", "tcp-segmentation-offload", "generic-segmentation-offload")
 """Userspace OVS reads frames as they are: unfinished checksums and oversize ones break there."""
 LEG = "leg"
+_NEIGHBOURS = {
+    "base_reachable_time_ms": "100",
+    "delay_first_probe_time": "1",
+    "ucast_solicit": "0",
+    "app_solicit": "0",
+    "mcast_resolicit": "0",
+    "retrans_time_ms": "200",
+}
+"""How the resolver keeps neighbours. An answer holds for up to 0.15 s and is in doubt for 1 s more;
+as it is then not asked for again, it ends as failed, and the next packet waits for a new answer.
+Were there no second of doubt it would be stale, and used. [net/core/neighbour.c,
+neigh_timer_handler] A question that is not answered is repeated soon: its asker waits. All are
+whole numbers of ticks whatever their rate, and so read back as they were written."""
 _NEW_MTU = 1500
 Link = Mapping[str, Any]
 Links = Mapping[str, Link]
@@ -169,25 +187,28 @@ def take_down(device: str) -> Step:
     return _link("set", device, "down")
 
 
-def closed(names: Names) -> Table:
-    """Rules that keep the node's own IP stack off the kernel bridge and the veth to br-ex.
+def rules(wire: Wire) -> Table:
+    """What keeps the wiring's own devices from what is not for them.
 
-    What userspace OVS reads has been copied before these hooks.
+    The resolver hears only what is for its own MAC, so no question or announcement teaches it. The
+    node's own IP stack stays off the kernel bridge and the veth to br-ex; what userspace OVS reads
+    has been copied before these hooks.
     """
-
-    def chain(name: str, hook: str, device: str) -> Chain:
-        rule = Rule("closed", (Count(name), Drop()))
-        return Chain(name, (rule,), Hook("filter", hook, "0", "drop", device))
-
-    return Table(
-        "netdev",
-        f"pileus_{names.bridge}",
-        (
-            chain("bridge_to_host", "ingress", names.bridge),
-            chain("host_to_bridge", "egress", names.bridge),
-            chain("switch_to_host", "ingress", names.outside),
-        ),
+    names = wire.names
+    to_many = Match(Field.ETHER_GROUP, Mac("00:00:00:00:00:00"), negate=True)
+    deaf = _chain("to_resolver", "egress", names.resolver_port, "accept", to_many)
+    between = (
+        _chain("bridge_to_host", "ingress", names.bridge, "drop"),
+        _chain("host_to_bridge", "egress", names.bridge, "drop"),
+        _chain("switch_to_host", "ingress", names.outside, "drop"),
     )
+    chains = (deaf, *between) if wire.datapath == "netdev" else (deaf,)
+    return Table("netdev", f"pileus_{names.bridge}", chains)
+
+
+def _chain(name: str, hook: str, device: str, policy: str, *matches: Match) -> Chain:
+    rule = Rule("closed", (*matches, Count(name), Drop()))
+    return Chain(name, (rule,), Hook("filter", hook, "0", policy, device))
 
 
 def settings(wire: Wire) -> dict[tuple[str | None, str], str]:
@@ -211,6 +232,7 @@ def settings(wire: Wire) -> dict[tuple[str | None, str], str]:
         "net/ipv4/conf/all/arp_ignore": "8",
         "net/ipv6/conf/all/disable_ipv6": "1",
         "net/ipv6/conf/default/disable_ipv6": "1",
+        **{f"net/ipv4/neigh/{LEG}/{name}": value for name, value in _NEIGHBOURS.items()},
     }
     wanted: dict[tuple[str | None, str], str] = {(None, path): own[path] for path in own}
     wanted.update({(names.resolver, path): inner[path] for path in inner})
@@ -323,7 +345,8 @@ def _settings(wire: Wire, seen: Seen) -> Iterator[Step]:
     """New devices have no settings yet when they are looked at: all of theirs are written."""
     links = {None: seen.links, wire.names.resolver: seen.inner or {}}
     for (namespace, path), value in settings(wire).items():
-        device = path.split("/")[3] if path.split("/")[2:3] == ["conf"] else "all"
+        parts = path.split("/")
+        device = parts[3] if parts[2] in ("conf", "neigh") else "all"
         fresh = device not in ("all", "default") and device not in links[namespace]
         known = seen.settings.get((namespace, path))
         if fresh or (namespace and seen.inner is None) or known not in (None, value):
