@@ -6,18 +6,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
 import pytest
 import uplink_random
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from uplink_frames import (
     CLONE,
-    INNER,
     NIC,
     NIC_MAC,
     OUTSIDE,
@@ -35,7 +33,9 @@ from pileus.model.uplink import UplinkNic
 from pileus.rules import apply as rules
 from pileus.rules import frames
 from pileus.rules.evaluator import Learned, Outcome
+from pileus.rules.nft import InKernel, render
 from pileus.rules.ruleset import Table
+from pileus.system import netns, process
 from pileus.uplink import pipeline
 
 pytestmark = pytest.mark.netns
@@ -45,6 +45,7 @@ MARK = IPv4Address("172.16.20.250")
 NOWHERE = Mac("02:00:00:00:00:fd")
 """No frame's source, so that nobody is taught that it is an inner one."""
 BATCHES, FRAMES = 20, 250
+SEQUENCES = 300
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,7 @@ class Both:
     def load(self, registered: frozenset[IPv4Address]) -> None:
         self._world.load(registered | {MARK}, self._nic)
         self.table = pipeline.table(self._nic, registered | {MARK})
-        kept = {str(address) for address in registered | {MARK}}
-        self._learned = forgetting(self._learned, kept)
+        self._learned = uplink_random.kept(self._learned, self.table, registered | {MARK})
 
     def out(self, frame: bytes) -> None:
         mark = ether(NIC_MAC, NOWHERE, 0x0800, ipv4(MARK, OUTSIDE, udp(9)))
@@ -115,21 +115,6 @@ class Both:
             assert kernel.maps[name] == self._learned.maps.get(name, {}), name
 
 
-def forgetting(learned: Learned, kept: set[str]) -> Learned:
-    """What is left of what was learned when only these addresses are registered."""
-    sets = {
-        name: elements
-        if name == pipeline.INSIDE
-        else frozenset(one for one in elements if one.partition(" . ")[0] in kept)
-        for name, elements in learned.sets.items()
-    }
-    maps = {
-        name: {key: value for key, value in elements.items() if key in kept}
-        for name, elements in learned.maps.items()
-    }
-    return Learned(sets, maps)
-
-
 @pytest.mark.parametrize("nic", [NIC, CLONE], ids=lambda nic: str(nic.mode))
 def test_the_evaluator_and_the_kernel_agree_about_any_frame(world: World, nic: UplinkNic) -> None:
     """5,000 frames for each mode, half of them each way, with changes of what is registered."""
@@ -145,49 +130,84 @@ def test_the_evaluator_and_the_kernel_agree_about_any_frame(world: World, nic: U
     assert 0.05 < share < 0.6, f"{share:.0%} of the frames passed: too few or too many to tell"
 
 
-STEPS = st.tuples(
-    st.sampled_from([NIC, CLONE]),
-    st.frozensets(st.sampled_from(uplink_random.OWN)),
-    st.booleans(),
-)
-"""Which mode, which addresses, and whether something is spoken then."""
+@pytest.fixture(scope="module")
+def alone() -> Iterator[str]:
+    """A namespace with a NIC on which each pipeline is the first."""
+    name = f"uplink{os.getpid()}-alone"
+    netns.ensure(name)
+    netns.batch(name, [f"link add {NIC.device} type veth peer name far"])
+    yield name
+    netns.remove(name)
 
 
-@given(st.lists(STEPS, min_size=2, max_size=4))
-@settings(max_examples=20, phases=[Phase.generate])  # each takes a while: no shrinking
-def test_a_sequence_of_pipelines_ends_as_the_last_one_alone(
-    world: World, steps: list[tuple[UplinkNic, frozenset[IPv4Address], bool]]
-) -> None:
+def test_a_sequence_of_pipelines_ends_as_the_last_one_alone(world: World, alone: str) -> None:
     """But for what was counted and learned, which is kept; and that of wanted addresses alone."""
-    world.unload()
-    inner = Tap.at(world.inner[0], "eth0")
-    spoken: set[IPv4Address] = set()
-    for nic, registered, speaks in steps:
-        known = world.load(registered, nic)
-        # Another mode has other sets: what was learned goes with them.
-        spoken = spoken & registered if nic is NIC else set()
-        if speaks and nic is NIC:
-            for address in uplink_random.OWN:
-                inner.send(ask(INNER, address, ROUTER))
-            spoken = set(registered)
-        wanted = pipeline.table(nic, registered)
-        assert not rules.apply(wanted, namespace=world.node)
-        assert not rules.apply(wanted, namespace=world.node, known=known)
-    kernel = world.read()
-    assert set(pipeline.learned(kernel)) == spoken
-    listed = ruleset(world)
-    world.unload()
-    alone = world.load(steps[-1][1], steps[-1][0])
-    assert ruleset(world) == listed
-    assert alone.chains == kernel.chains, "in the same order"
+    inner, cloud = Tap.at(world.inner[0], "eth0"), Tap.at(world.cloud, "cloud0")
+
+    def speak(wanted: uplink_random.Wanted) -> None:
+        for address, mac in wanted.heard:
+            inner.send(ask(mac, address, ROUTER))
+            cloud.until(ask(NIC_MAC, address, ROUTER))
+
+    for number in range(SEQUENCES):
+        states = uplink_random.sequence(Random(f"kernel {number}"))  # noqa: S311 - repeatable
+        ended = netns.run_inside(world.node, partial(in_turn, states, speak))
+        table = states[-1].table
+        assert netns.run_inside(alone, partial(from_nothing, table)) == ended, number
     inner.raw.close()
+    cloud.raw.close()
 
 
-def ruleset(world: World) -> list[str]:
-    """All of it without what traffic has left there, and without the numbers of things."""
-    listing = world.run(world.node, "nft", "--json", "list", "ruleset").stdout
-    objects = json.loads(listing, object_hook=_without_traffic)["nftables"]
-    return sorted(map(str, objects))
+def in_turn(
+    states: list[uplink_random.Wanted], speak: Callable[[uplink_random.Wanted], None]
+) -> list[dict[str, Any]]:
+    """Make each state the one that is in force here; the ruleset in the end."""
+    before = InKernel()
+    rules.remove(states[0].table.family, states[0].table.name)
+    for wanted in states:
+        kernel = rules.apply(wanted.table).kernel
+        left = uplink_random.kept(known(before), wanted.table, wanted.registered)
+        assert known(kernel) == left, wanted
+        counters = {name: before.counters.get(name, 0) for name in kernel.counters}
+        assert kernel.counters == counters, wanted
+        speak(wanted)
+        before = kernel
+        if wanted.heard:
+            before = rules.read(wanted.table.family, wanted.table.name) or InKernel()
+    assert not rules.apply(wanted.table)
+    return ruleset()
+
+
+def from_nothing(table: Table) -> list[dict[str, Any]]:
+    """Load a table, whatever was there before; the ruleset."""
+    name = f"{table.family} {table.name}"
+    script = f"add table {name}\ndelete table {name}\n{render(table)}"
+    process.run(["nft", "-f", "-"], stdin=script)
+    return ruleset()
+
+
+def known(kernel: InKernel) -> Learned:
+    """What rules have learned. Only what they fill has a size."""
+    filled = {name for name, declared in kernel.declared.items() if declared.size}
+    return Learned(
+        {name: elements for name, elements in kernel.sets.items() if name in filled},
+        {name: elements for name, elements in kernel.maps.items() if name in filled},
+    )
+
+
+def ruleset() -> list[dict[str, Any]]:
+    """All of it without what traffic has left there, and without the numbers of things.
+
+    By kind and name; the rules of a chain in their order.
+    """
+    text = process.run(["nft", "--json", "list", "ruleset"]).stdout
+    listing: dict[str, list[dict[str, Any]]] = json.loads(text, object_hook=_without_traffic)
+    return sorted(listing["nftables"], key=_place)
+
+
+def _place(item: dict[str, Any]) -> tuple[str, str]:
+    ((kind, body),) = item.items()
+    return kind, body.get("chain") or body.get("name") or ""
 
 
 def _without_traffic(item: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given
+from rules_kernel import Kernel
 from rules_tables import tables
 
 from pileus.model.addresses import Mac
@@ -216,120 +215,6 @@ def test_what_is_no_longer_wanted_goes_in_an_order_that_the_kernel_takes() -> No
 def test_a_network_of_one_address_is_written_as_the_kernel_reads_it_back() -> None:
     assert atom_text(IPv4Network("192.0.2.7/32")) == "192.0.2.7"
     assert atom_text(IPv4Network("0.0.0.0/0")) == "0.0.0.0/0"
-
-
-# A kernel in a few lines: what it refuses is what nftables refuses.
-
-_COMMAND = re.compile(
-    r"(?P<do>add|delete|flush) (?P<what>\w+) inet sample ?(?P<name>\S*) ?(?P<rest>.*)"
-)
-_COMMENT = re.compile(r'(?P<rule>.*) comment "(?P<comment>.*)"')
-
-
-@dataclass
-class Kernel:
-    """Interprets the commands of a difference."""
-
-    there: bool = False
-    counters: dict[str, int] = field(default_factory=dict)
-    sets: dict[str, set[str]] = field(default_factory=dict)
-    maps: dict[str, dict[str, str]] = field(default_factory=dict)
-    hooks: dict[str, str] = field(default_factory=dict)
-    chains: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-
-    def load(self, lines: list[str]) -> None:
-        for line in lines:
-            command = _COMMAND.fullmatch(line)
-            assert command, line
-            action: Callable[[str, str], None] = getattr(self, f"{command['do']}_{command['what']}")
-            action(command["name"], command["rest"])
-
-    def add_table(self, name: str, rest: str) -> None:
-        assert not self.there
-        self.there = True
-
-    def add_counter(self, name: str, rest: str) -> None:
-        assert name not in self.counters
-        self.counters[name] = 0
-
-    def add_set(self, name: str, rest: str) -> None:
-        assert name not in self.sets
-        self.sets[name] = set()
-
-    def add_map(self, name: str, rest: str) -> None:
-        assert name not in self.maps
-        self.maps[name] = {}
-
-    def add_chain(self, name: str, rest: str) -> None:
-        assert name not in self.chains
-        self.chains[name], self.hooks[name] = [], rest
-
-    def add_rule(self, chain: str, rest: str) -> None:
-        parts = _COMMENT.fullmatch(rest)
-        assert parts
-        for name in _mentioned(parts["rule"]):
-            assert name in {*self.chains, *self.sets, *self.maps, *self.counters}, rest
-        self.chains[chain].append((parts["rule"], parts["comment"]))
-
-    def add_element(self, name: str, rest: str) -> None:
-        for item in rest.strip("{ }").split(", "):
-            key, _, value = item.partition(" : ")
-            if name in self.sets:
-                assert key not in self.sets[name]
-                self.sets[name].add(key)
-            else:
-                assert key not in self.maps[name]
-                verb, _, chain = value.partition(" ")
-                assert verb not in ("jump", "goto") or chain in self.chains
-                self.maps[name][key.strip('"')] = value
-
-    def delete_element(self, name: str, rest: str) -> None:
-        for key in rest.strip("{ }").split(", "):
-            if name in self.sets:
-                self.sets[name].remove(key)
-            else:
-                del self.maps[name][key.strip('"')]
-
-    def flush_chain(self, name: str, rest: str) -> None:
-        self.chains[name] = []
-
-    def delete_chain(self, name: str, rest: str) -> None:
-        assert not self.chains[name]
-        self._unused(name)
-        del self.chains[name], self.hooks[name]
-
-    def delete_set(self, name: str, rest: str) -> None:
-        self._unused(name)
-        del self.sets[name]
-
-    def delete_map(self, name: str, rest: str) -> None:
-        self._unused(name)
-        del self.maps[name]
-
-    def delete_counter(self, name: str, rest: str) -> None:
-        self._unused(name)
-        del self.counters[name]
-
-    def _unused(self, name: str) -> None:
-        for rules in self.chains.values():
-            assert not any(name in _mentioned(rule) for rule, _ in rules), f"{name} is in use"
-        for elements in self.maps.values():
-            assert all(value.split()[-1] != name for value in elements.values())
-
-    def seen(self) -> tuple[object, ...]:
-        chains = {name: tuple(c for _, c in rules) for name, rules in self.chains.items()}
-        sets = {name: frozenset(elements) for name, elements in self.sets.items()}
-        return self.hooks, chains, sets, self.maps, set(self.counters)
-
-    def read(self, hooks: dict[str, Hook | None]) -> InKernel:
-        _, chains, sets, maps, _ = self.seen()
-        return InKernel(hooks, chains, sets, maps, self.counters)  # type: ignore[arg-type]
-
-
-def _mentioned(rule: str) -> set[str]:
-    """Names of chains, sets, maps and counters in a rule's text."""
-    words = re.findall(r'(?:jump|goto) (\w+)|@(\w+)|counter name "([\w.]+)"', rule)
-    return {name for found in words for name in found if name}
 
 
 @given(tables(), tables())

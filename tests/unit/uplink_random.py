@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from random import Random
 
 from uplink_frames import (
     ALL,
+    CLONE,
     GROUP,
     INNER,
     LIMITED,
     MAIL,
     METADATA,
+    NIC,
     NIC_MAC,
     NONE,
     OTHER,
@@ -31,8 +34,12 @@ from uplink_frames import (
 )
 
 from pileus.model.addresses import Mac
+from pileus.model.uplink import UplinkNic
+from pileus.rules.evaluator import Learned
+from pileus.rules.ruleset import Table
+from pileus.uplink import pipeline
 
-OWN = (WEB, MAIL, SPARE)
+OWN = (WEB, MAIL, SPARE, *(IPv4Address(f"172.16.20.{n}") for n in range(104, 109)))
 FOREIGN = (STRANGE, ROUTER, OUTSIDE, METADATA, UNSET, LIMITED, IPv4Address("224.0.0.5"))
 ADDRESSES = OWN * 4 + FOREIGN
 INNER_MACS = (INNER, OTHER, Mac("fa:16:3e:00:00:03"))
@@ -109,3 +116,62 @@ def bent(random: Random, made: bytes) -> bytes:
         if len(changed) > 14:
             changed[random.randrange(14, len(changed))] = random.randrange(256)
     return bytes(changed)
+
+
+# Sequences of wanted states
+
+POOL = (*OWN, *(IPv4Address(f"172.16.20.{n}") for n in range(110, 140)))
+"""Addresses that may be registered in turn."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A pipeline that is wanted for a while, and who is heard of meanwhile."""
+
+    nic: UplinkNic
+    registered: frozenset[IPv4Address]
+    heard: frozenset[tuple[IPv4Address, Mac]]
+
+    @property
+    def table(self) -> Table:
+        return pipeline.table(self.nic, self.registered)
+
+
+def sequence(random: Random) -> list[Wanted]:
+    """Some wanted states in a row: of a few addresses or many, that come and go or stay."""
+    states = [_wanted(random, frozenset())]
+    for _ in range(random.randrange(1, 4)):
+        states.append(_wanted(random, states[-1].registered))
+    return states
+
+
+def _wanted(random: Random, before: frozenset[IPv4Address]) -> Wanted:
+    share = random.random()
+    fresh = frozenset(address for address in POOL if random.random() < share)
+    registered = random.choice((fresh, before ^ frozenset(random.sample(POOL, 2))))
+    nic = random.choice((NIC, NIC, CLONE))
+    speaking = sorted(registered) if nic is NIC and random.random() < 0.7 else []
+    heard = {(at, random.choice(INNER_MACS)) for at in speaking if random.random() < 0.5}
+    return Wanted(nic, registered, frozenset(heard))
+
+
+def kept(learned: Learned, table: Table, registered: frozenset[IPv4Address]) -> Learned:
+    """What is to be left of what was learned under a pipeline that is loaded then.
+
+    Inner MACs whoever is registered, and of registered addresses all the rest. With mac-clone
+    nothing is learned, and what was goes.
+    """
+    own = {str(address) for address in registered}
+    sets = {
+        name: frozenset(
+            one
+            for one in learned.sets.get(name, ())
+            if name == pipeline.INSIDE or one.partition(" ")[0] in own
+        )
+        for name in (named.name for named in table.sets if named.dynamic)
+    }
+    maps = {
+        name: {at: mac for at, mac in learned.maps.get(name, {}).items() if at in own}
+        for name in (named.name for named in table.maps if named.dynamic)
+    }
+    return Learned(sets, maps)
