@@ -116,6 +116,8 @@ class Node:
     holder: ProcessId
     metadata: Metadata
     running: list[ProcessId] = field(default_factory=list)
+    python: str = sys.executable
+    """What the agent runs on."""
 
     def command(self, *argv: str) -> list[str]:
         return ["nsenter", f"--target={self.holder.pid}", "--mount", "--net", "--", *argv]
@@ -130,7 +132,7 @@ class Node:
     ) -> Done:
         """Run a program on the node as root."""
         argv = [str(self.agent_file), *argv[1:]] if argv[0].endswith("agent.pyz") else argv
-        program = [sys.executable, "-IS"] if argv[0] == str(self.agent_file) else []
+        program = [self.python, "-IS"] if argv[0] == str(self.agent_file) else []
         return process.run(self.command(*program, *argv), stdin=stdin, timeout=timeout, check=check)
 
     def do(self, *commands: str) -> None:
@@ -161,7 +163,7 @@ class Node:
         return started
 
     def launch(self) -> ProcessId:
-        return self.spawn(sys.executable, "-IS", str(self.agent_file), "run")
+        return self.spawn(self.python, "-IS", str(self.agent_file), "run")
 
     def stop(self, started: ProcessId, number: int = signal.SIGTERM) -> None:
         process.end(started, first=number)

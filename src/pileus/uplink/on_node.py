@@ -80,9 +80,14 @@ def await_registered(
     The cloud tells a machine of a change some time after it tells us. `timeout` is in seconds.
     Raises Fault when they are not in time.
     """
+    awaited(root_on(login), mac, addresses, timeout)
+
+
+def awaited(node: Runner, mac: Mac, addresses: frozenset[IPv4Address], timeout: float) -> None:
+    """`await_registered`, on a node where `node` runs programs as root."""
 
     def look() -> bool | None:
-        nics = status(login).nics
+        nics = asked(node).nics
         return (
             any(nic.mac == mac and frozenset(nic.registered) == addresses for nic in nics) or None
         )
