@@ -135,6 +135,8 @@ def test_the_token_answer_says_its_ttl_and_goes_no_further_than_the_hop_limit() 
         ({TTL_HEADER: "21601"}, 400),
         ({TTL_HEADER: "-1"}, 400),
         ({TTL_HEADER: "9" * 5000}, 400),
+        ({TTL_HEADER: "0" * 8 + "1" * 20}, 400),
+        ({TTL_HEADER: "0" * 8 + "1" * 5000}, 400),
         ({TTL_HEADER: "sixty"}, 400),
         ({TTL_HEADER: "60", "x-forwarded-for": "192.0.2.1"}, 403),
     ],

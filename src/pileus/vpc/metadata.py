@@ -152,13 +152,18 @@ def _token(key: bytes, instance: Instance, request: Request, now: float) -> Resp
     # A proxy that adds this header would hand the token to someone else.
     if "x-forwarded-for" in request.headers:
         return _error(HTTPStatus.FORBIDDEN)
-    wanted = request.headers.get(TTL_HEADER, "")
-    if not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:9]) <= MAX_TTL):
+    seconds = _ttl(request.headers.get(TTL_HEADER, ""))
+    if not 1 <= seconds <= MAX_TTL:
         return _error(HTTPStatus.BAD_REQUEST)
-    token = make_token(key, instance.id, int(now) + int(wanted))
+    token = make_token(key, instance.id, int(now) + seconds)
     return Response(
-        200, token.encode(), {TTL_HEADER: str(int(wanted))}, ttl=instance.metadata_hop_limit
+        200, token.encode(), {TTL_HEADER: str(seconds)}, ttl=instance.metadata_hop_limit
     )
+
+
+def _ttl(text: str) -> int:
+    """Seconds; 0 for what is no number, or is too long to be one worth reading."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _get(key: bytes, asking: Asker, path: str, now: float) -> Response:
