@@ -16,7 +16,8 @@ from tiny_machine import TinyMachine, build
 from pileus import testing
 from pileus.api import sim as api
 from pileus.model.errors import Fault, Refused
-from pileus.system import netns, process
+from pileus.model.status import DroppedFrame
+from pileus.system import clock, netns, process
 from pileus.system.progress import progress
 from pileus.testing import Instance, Region
 from pileus.vpc import control
@@ -136,6 +137,27 @@ def reboots_by_itself_and_ends(region: Region, whole: Instance, tiny: TinyMachin
     region.ec2.get_waiter("instance_stopped").wait(InstanceIds=[whole.id], WaiterConfig=WAIT)
     reason = whole.describe()["StateReason"]["Code"]
     assert reason == "Client.InstanceInitiatedShutdown"
+
+
+def test_frames_that_were_dropped_before_are_still_told(region: Region) -> None:
+    with testing.vpc(region) as vpc:
+        (alice,) = vpc.launch()
+        assert alice.run(*PING, "8.8.8.8", check=False).code != 0
+        before = told(1)
+        kill()
+        assert control.reach(NAME)
+        assert alice.run(*PING, "8.8.8.8", check=False).code != 0
+        assert told(len(before) + 1)[: len(before)] == before
+
+
+def told(count: int) -> tuple[DroppedFrame, ...]:
+    """The dropped frames, once there are so many: the file follows the wire a little later."""
+
+    def look() -> tuple[DroppedFrame, ...] | None:
+        found = api.sim_wire(NAME).drops
+        return found if len(found) >= count else None
+
+    return clock.poll(look, what="nothing was told", hint="-", timeout=20, interval=0.05)
 
 
 def test_what_was_just_being_made_or_removed_goes(region: Region) -> None:

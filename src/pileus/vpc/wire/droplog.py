@@ -31,7 +31,9 @@ class DropLog:
     def __init__(self, region: str, path: Path) -> None:
         self._region = region
         self._path = path
-        self._kept: deque[DroppedFrame] = deque(maxlen=KEPT)
+        # What an earlier process of the region has written goes on.
+        found = map(DroppedFrame.from_json, files.read_json(path) or [])
+        self._kept: deque[DroppedFrame] = deque(found, maxlen=KEPT)
         self._logs: dict[str, PacketLog] = {}
         self._nics: dict[str, tuple[str, str, str]] = {}
         self._turn = threading.Lock()
