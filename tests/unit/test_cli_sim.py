@@ -116,6 +116,22 @@ def test_status_shows_what_is_there(
     assert said["nics"] == CONTENTS["nics"]
 
 
+def test_faults_are_shown_while_they_are_on(
+    run: Run, answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"api-throttle": "0.25", "metadata-away": "on"}
+    answers("sim_status", RegionStatus("other", "up", HERE, CONTENTS, wrong))
+    answers("sim_list", [RegionStatus("other", "up", HERE, faults=wrong)])
+    for command in ("status", "list"):
+        assert run("sim", command) == 0
+        said = capsys.readouterr().out
+        assert all(f"{name} " in said and value in said for name, value in wrong.items())
+    assert run("sim", "status", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["faults"] == wrong
+    assert run("sim", "list", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["regions"][0]["faults"] == wrong
+
+
 def test_a_name_that_can_be_none_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("../etc", "Other", "a" * 40, ""):
         assert run("sim", "status", "--name", name) == 1

@@ -168,6 +168,17 @@ def test_faults_are_set_one_by_one() -> None:
     assert faults.changed(late, "metadata-delay", "0") == Faults()
 
 
+def test_what_is_switched_on_is_told_as_it_is_set() -> None:
+    assert faults.switched_on(Faults()) == {}
+    wrong = Faults(metadata_delay=3.0, metadata_away=True, api_lost=0.1234567)
+    told = faults.switched_on(wrong)
+    assert told == {"metadata-delay": "3", "metadata-away": "on", "api-lost": "0.1234567"}
+    again = Faults()
+    for name, value in told.items():
+        again = faults.changed(again, name, value)
+    assert again == wrong
+
+
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [

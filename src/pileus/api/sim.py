@@ -16,7 +16,7 @@ from pileus.spec.checks import NAME
 from pileus.system.workspace import Workspace
 from pileus.underlay.aws import AwsEndpoint
 from pileus.underlay.aws.quotas import raise_quota
-from pileus.vpc import control
+from pileus.vpc import control, faults
 from pileus.vpc.control import Offer, RunningRegion
 
 HOSTS = ("internet",)
@@ -119,16 +119,22 @@ def sim_status(region: str) -> RegionStatus:
     running = control.reach(region)
     if running is None:
         return RegionStatus(region, "down", None)
-    return RegionStatus(region, "up", _endpoint(running), control.overview(region))
+    return RegionStatus(region, "up", _endpoint(running), control.overview(region), _faults(region))
 
 
 def sim_list() -> list[RegionStatus]:
     """The regions of this host, without what is in them."""
     found = [(name, control.find(name)) for name in control.existing()]
     return [
-        RegionStatus(name, "up" if one else "down", _endpoint(one) if one else None)
+        RegionStatus(name, "up", _endpoint(one), faults=_faults(name))
+        if one
+        else RegionStatus(name, "down", None)
         for name, one in found
     ]
+
+
+def _faults(region: str) -> dict[str, str]:
+    return faults.switched_on(control.faults_of(region))
 
 
 def sim_endpoint(region: str) -> SimEndpoint:

@@ -241,10 +241,11 @@ def wire(report: WireReport) -> None:
 
 
 def region(status: RegionStatus) -> None:
-    """A simulated region: its VPCs, instances and network interfaces."""
+    """A simulated region: its faults, VPCs, instances and network interfaces."""
     where = status.endpoint
     print(f"{status.name}: {status.state}" + (f", {where.region}, {where.url}" if where else ""))
     contents = status.contents
+    _table(("fault", "value"), [*status.faults.items()])
     _table(
         ("VPC", "network", "internet gateway"),
         [
@@ -279,9 +280,14 @@ def region(status: RegionStatus) -> None:
 def regions(found: Sequence[RegionStatus]) -> None:
     """The regions of a host, a line each."""
     _table(
-        ("region", "", "AWS region", "endpoint"),
+        ("region", "", "AWS region", "endpoint", "faults"),
         [
-            (one.name, one.state, *((at.region, at.url) if (at := one.endpoint) else ("-", "-")))
+            (
+                one.name,
+                one.state,
+                *((at.region, at.url) if (at := one.endpoint) else ("-", "-")),
+                "\n".join(f"{name} {value}" for name, value in one.faults.items()) or "-",
+            )
             for one in found
         ],
     )

@@ -104,7 +104,7 @@ def sim_reset(
 def sim_status(
     context: typer.Context, name: Name = None, file: File = None, as_json: Json = False
 ) -> None:
-    """Show what is in a region: VPCs, instances, network interfaces and their addresses."""
+    """Show what is in a region, and its faults: VPCs, instances, NICs and their addresses."""
     from pileus.api import sim as api
     from pileus.cli import render
 
@@ -245,7 +245,10 @@ def sim_fault(
     name: Name = None,
     file: File = None,
 ) -> None:
-    """Let the region be late or fail from now on, as a real cloud may; 0 or off ends it."""
+    """Let the region be late or fail from now on, as a real cloud may; 0 or off ends it.
+
+    `pileus sim status` shows what is switched on.
+    """
     from pileus.api import sim as api
 
     api.sim_fault(context.obj.region(name, file), fault, value)

@@ -203,17 +203,22 @@ class SimEndpoint:
 
 @dataclass(frozen=True)
 class RegionStatus:
-    """A simulated region and what is in it; `contents` is empty where it does not run."""
+    """A simulated region and what is in it; `contents` is empty where it does not run.
+
+    `faults` are those that are switched on, as `pileus sim fault` names and spells them.
+    """
 
     name: str
     state: Literal["up", "down"]
     endpoint: SimEndpoint | None
     contents: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `pileus sim status --json`."""
         endpoint = self.endpoint.to_json() if self.endpoint else {}
-        return {**endpoint, "name": self.name, "state": self.state, **self.contents}
+        told = {"name": self.name, "state": self.state, "faults": dict(self.faults)}
+        return {**endpoint, **told, **self.contents}
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,11 @@ def capture(
     return pcap(sniff.frames(inside, device(eni), count=count, seconds=seconds))
 
 
+def faults_of(name: str) -> Faults:
+    """What is wrong with a region on purpose."""
+    return faults.read(places(name).faults)
+
+
 def set_fault(name: str, fault: str, value: str) -> None:
     """Switch one of a region's faults, from now on. Raises Refused for what there is not, and
     UserError without a region."""

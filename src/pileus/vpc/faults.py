@@ -55,6 +55,16 @@ def names() -> list[str]:
     return [field.replace("_", "-") for field in _READERS]
 
 
+def switched_on(faults: Faults) -> dict[str, str]:
+    """What is not as it should be, as `changed` takes it."""
+    known = {field.name: getattr(faults, field.name) for field in fields(Faults)}
+    return {
+        name.replace("_", "-"): "on" if value is True else str(value).removesuffix(".0")
+        for name, value in known.items()
+        if value
+    }
+
+
 def read(path: Path) -> Faults:
     """The faults in a file, none where there is no file. Fields of other versions are ignored."""
     document = files.read_json(path) or {}
