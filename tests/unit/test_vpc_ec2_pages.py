@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def test_a_token_is_good_for_the_same_question_alone(region: Region) -> None:
     assert len(ask(NextToken=token)["NetworkInterfaces"]) == 5
     for wrong in (
         {"NextToken": "anything"},
+        {"NextToken": base64.urlsafe_b64encode(b"[" * 100_000).decode()},
         {"NextToken": token, "Filters": [{"Name": "status", "Values": ["available"]}]},
     ):
         with refused("InvalidNextToken", region):

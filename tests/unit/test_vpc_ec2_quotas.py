@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from vpc_ec2 import Region, client, refused
+from werkzeug.test import Client
 
 from pileus.vpc.ec2.quotas import ELASTIC_IPS, VPCS
 
@@ -89,3 +90,19 @@ def test_vpcs_have_a_quota_of_their_own(region: Region, quotas: Any) -> None:
         region.ec2.create_vpc(CidrBlock="10.9.0.0/16")
     quotas.request_service_quota_increase(ServiceCode="vpc", QuotaCode=VPCS, DesiredValue=6)
     region.ec2.create_vpc(CidrBlock="10.9.0.0/16")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 100_000, b"\xff"])
+def test_requests_of_no_form_are_refused(region: Region, body: bytes) -> None:
+    scope = "Credential=AKIASIMULATED/20260101/us-east-1/servicequotas/aws4_request"
+    reply = Client(region.server.wsgi).post(
+        "/",
+        base_url="http://127.0.0.1:1",
+        data=body,
+        headers={
+            "Authorization": f"AWS4-HMAC-SHA256 {scope}",
+            "X-Amz-Target": "ServiceQuotasV20190624.GetServiceQuota",
+        },
+    )
+    assert reply.status_code == 400
+    assert "Exception" in reply.get_json(force=True)["__type"]

@@ -84,7 +84,7 @@ def _token(asked: str, position: int) -> str:
 def _position(asked: str, token: str) -> int:
     try:
         known, position = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         raise errors.invalid_token() from None
     if known != asked or not isinstance(position, int) or position < 1:
         raise errors.invalid_token()

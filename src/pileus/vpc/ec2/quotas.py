@@ -133,7 +133,7 @@ def parse(body: bytes) -> Document:
     """The parameters of a request. Raises AwsError for anything but a JSON object."""
     try:
         document = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise AwsError("SerializationException", "The request is not a JSON object")
