@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
@@ -45,6 +46,7 @@ ABSURD = (
     "\ufffe",
     "\U0001f4a5\u202e",
     "x" * 5000,
+    base64.urlsafe_b64encode(b"[" * 10_000).decode(),
 )
 ODD_KEYS = (
     "Filter.1000000.Value.1",
@@ -73,6 +75,7 @@ _KINDS: dict[str, str | tuple[str, ...]] = {
     "attachmentid": "eni-attach-",
     "cidr": "172.",
     "destination": "192.168.",
+    "device": "/dev/",
     "gateway": "igw-",
     "group": "sg-",
     "image": "ami-",
@@ -83,6 +86,7 @@ _KINDS: dict[str, str | tuple[str, ...]] = {
     "protocol": "tcp",
     "routetable": "rtb-",
     "ruleid": "sgr-",
+    "snapshotid": "snap-",
     "subnet": "subnet-",
     "vpc": "vpc-",
 }
@@ -92,8 +96,11 @@ _USUAL = {
     *("AllocationId", "AssociationId", "NetworkInterfaceId", "AttachmentId", "GatewayId"),
     *("CidrBlock", "DestinationCidrBlock", "CidrIp", "IpRanges", "IpPermissions"),
     *("IpProtocol", "FromPort", "ToPort", "Key", "Value", "Name", "Values"),
+    *("Ebs", "DeviceName", "VolumeSize"),
 }
 """Optional ones that most requests have."""
+_SOMETIMES = {"BlockDeviceMappings", "NextToken"}
+"""Others, in every third request."""
 
 
 class Requests:
@@ -123,6 +130,7 @@ class Requests:
         few = self._sloppy * 3 / max(3, len(shape.members))
         for name, member in shape.members.items():
             chance = 0.97 if name in shape.required_members or name in _USUAL else few
+            chance = 0.3 if name in _SOMETIMES else chance
             if self._random.random() < (0.02 if name == "DryRun" else chance):
                 yield from self._member(member, prefix + _key(name, member))
 

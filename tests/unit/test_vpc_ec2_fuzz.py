@@ -1,28 +1,36 @@
-"""Absurd requests: each is answered or refused, none is a fault, and the wire stays whole."""
+"""Absurd requests: each is answered or refused, none is a fault; store and wire stay whole."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections import Counter
+from ipaddress import IPv4Network
 from random import Random
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
 from ec2_requests import ODD_KEYS, Pairs, Requests
-from vpc_ec2 import KEY, Region
+from vpc_ec2 import DEBIAN, KEY, Region
 from werkzeug.test import Client, TestResponse
 from wire_by_hand import UPLINK, Wire, probes
 from wire_model import Model
 
 from pileus.rules import nft
+from pileus.vpc import store
 from pileus.vpc.ec2.offered import CHANGING
+from pileus.vpc.ec2.settings import Ec2Settings
+from pileus.vpc.ec2.snapshot import snapshot
 from pileus.vpc.wire.frames import frames_table
 from pileus.vpc.wire.packets import packets_table
 from pileus.vpc.wire.topology import vpc_config
 
 REGIONS, REQUESTS = 12, 75
+SETTINGS = Ec2Settings(
+    images=(DEBIAN,), settle_at_once=True, elastic_pool=IPv4Network("198.51.100.0/29")
+)
+"""Few public addresses, so that there are times when there are none."""
 MADE = re.compile(r"(?:eni-attach|eipassoc|rtbassoc|aclassoc|sgr|iip-assoc)-\w+")
 """Ids that only answers tell."""
 SIGNED = {
@@ -46,9 +54,13 @@ def post(region: Region, pairs: Pairs) -> TestResponse:
 
 
 def answered(region: Region, pairs: Pairs) -> str | None:
-    """The error code of the answer, None for success; it is XML and no fault of ours."""
+    """The error code of the answer, None for success; it is XML and no fault of ours.
+
+    After it the region could go on from what it has kept.
+    """
     reply = post(region, pairs)
     assert reply.status_code < 500, pairs
+    assert snapshot(store.unpacked(region.kept)) == region.state, pairs
     root = ElementTree.fromstring(reply.data)  # noqa: S314 - ours
     code = root.findtext("Errors/Error/Code")
     assert (reply.status_code == 200) == (code is None), pairs
@@ -57,7 +69,7 @@ def answered(region: Region, pairs: Pairs) -> str | None:
 
 def lively() -> Region:
     """A region with a machine of two interfaces, and one of most other things."""
-    region = Region()
+    region = Region(SETTINGS)
     eni = region.eni(PrivateIpAddress="172.16.10.9")
     region.run(eni, region.eni(SubnetId=region.provider), IamInstanceProfile={"Name": "node"})
     region.ec2.assign_private_ip_addresses(
@@ -78,6 +90,7 @@ def lively() -> Region:
 def known(region: Region) -> list[str]:
     """What a request may name."""
     state = region.state
+    image = region.ec2.describe_images(ImageIds=[region.image])["Images"][0]
     answers = (
         region.ec2.describe_network_interfaces(),
         region.ec2.describe_route_tables(),
@@ -100,7 +113,8 @@ def known(region: Region) -> list[str]:
         *(id for answer in answers for id in MADE.findall(str(answer))),
         *(region.gateway, region.image, "mine", "m5.large", "us-east-1a", "tcp", "-1", "allow"),
         *("172.16.0.0/16", "172.16.10.9", "172.16.10.50", "172.16.30.0/24", "192.168.50.0/24"),
-        "192.168.60.0/24",
+        *("192.168.60.0/24", "/dev/xvda", "/dev/sdf", "/dev/sdg"),
+        image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"],
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from vpc_ec2 import DEBIAN, KEY, Region, refused
 
 from pileus.vpc.ec2.settings import Ec2Settings
+from pileus.vpc.state import KIND_TAG, THIN
 
 
 @pytest.fixture
@@ -443,3 +444,108 @@ def test_what_a_launch_cannot_have_is_not_left_out_in_silence(
     nics = [{**nic, **one} for one in wanted.get("NetworkInterfaces", [{}])]
     with refused(code, region):
         region.run(**{**wanted, "NetworkInterfaces": nics})
+
+
+def volume(device: str = "/dev/sdf", **ebs: Any) -> dict[str, Any]:
+    return {"DeviceName": device, "Ebs": ebs}
+
+
+@pytest.mark.parametrize(
+    ("mappings", "code"),
+    [
+        ([volume(VolumeSize=10, VolumeType="io1")], "InvalidParameterCombination"),
+        ([volume(VolumeSize=10, VolumeType="io2")], "InvalidParameterCombination"),
+        ([volume(VolumeSize=10, VolumeType="gp2", Iops=3000)], "InvalidParameterCombination"),
+        ([volume(VolumeSize=10, VolumeType="io1", Iops=99)], "InvalidParameterValue"),
+        (
+            [volume(VolumeSize=10, VolumeType="io1", Iops=200, Throughput=125)],
+            "InvalidParameterCombination",
+        ),
+        ([volume(VolumeSize=10, VolumeType="gp3", Throughput=124)], "InvalidParameterValue"),
+        ([volume(VolumeSize=10, VolumeType="gp9")], "UnknownVolumeType"),
+        ([volume(VolumeSize=10, VolumeType="st1")], "InvalidParameterValue"),
+        ([volume(VolumeSize=0)], "InvalidParameterValue"),
+        ([volume(VolumeSize=-1)], "InvalidParameterValue"),
+        ([volume(VolumeSize=10, KmsKeyId="key")], "InvalidParameterDependency"),
+        ([volume(SnapshotId="snap-00000000000000000")], "InvalidSnapshot.NotFound"),
+        ([volume(SnapshotId="anything")], "InvalidSnapshotID.Malformed"),
+        ([volume(VolumeType="gp2")], "InvalidBlockDeviceMapping"),
+        ([volume("/dev/xvda", VolumeSize=7)], "InvalidBlockDeviceMapping"),
+        ([volume(VolumeSize=1), volume(VolumeSize=2)], "InvalidBlockDeviceMapping"),
+        ([{"DeviceName": "/dev/sdf"}], "MissingParameter"),
+        ([{"Ebs": {"VolumeSize": 1}}], "MissingParameter"),
+        ([{"DeviceName": "/dev/sdf", "VirtualName": "ephemeral0"}], "UnsupportedOperation"),
+        ([{"DeviceName": "/dev/sdf", "NoDevice": "yes"}], "InvalidParameterValue"),
+    ],
+)
+def test_volumes_that_could_not_be_are_refused(
+    region: Region, mappings: list[dict[str, Any]], code: str
+) -> None:
+    with refused(code, region):
+        region.run(SubnetId=region.management, BlockDeviceMappings=mappings)
+    assert region.ec2.describe_volumes()["Volumes"] == []
+    region.run(SubnetId=region.management)
+
+
+def test_volumes_are_as_asked(region: Region) -> None:
+    image = region.ec2.describe_images(ImageIds=[region.image])["Images"][0]
+    (root,) = image["BlockDeviceMappings"]
+    assert root["Ebs"]["VolumeSize"] == 8
+    instance = region.run(
+        SubnetId=region.management,
+        BlockDeviceMappings=[
+            volume("/dev/sdf", VolumeSize=10, VolumeType="io2", Iops=200, Encrypted=True),
+            volume("/dev/sdg", VolumeSize=10, VolumeType="gp3", Iops=4000, Throughput=300),
+            volume("/dev/sdh", SnapshotId=root["Ebs"]["SnapshotId"]),
+            {"DeviceName": "/dev/sdi", "NoDevice": ""},
+        ],
+        TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": "of", "Value": "us"}]}],
+    )
+    found = region.ec2.describe_volumes()["Volumes"]
+    assert all(one["Tags"] == [{"Key": "of", "Value": "us"}] for one in found)
+    assert all(one["Attachments"][0]["InstanceId"] == instance for one in found)
+    shown = {one["Attachments"][0]["Device"]: one for one in found}
+    assert {device: one["VolumeType"] for device, one in shown.items()} == {
+        "/dev/xvda": "gp2",
+        "/dev/sdf": "io2",
+        "/dev/sdg": "gp3",
+        "/dev/sdh": "gp2",
+    }
+    assert (shown["/dev/sdf"]["Iops"], shown["/dev/sdf"]["Encrypted"]) == (200, True)
+    assert (shown["/dev/sdg"]["Iops"], shown["/dev/sdg"]["Throughput"]) == (4000, 300)
+    assert shown["/dev/sdh"]["Size"] == 8
+
+
+def test_stop_protection_holds_for_stops_and_for_termination(region: Region) -> None:
+    instance, other = region.run(region.eni(), DisableApiStop=True), region.run(region.eni())
+    for call in (region.ec2.stop_instances, region.ec2.terminate_instances):
+        with refused("OperationNotPermitted", region):
+            call(InstanceIds=[other, instance])
+    region.ec2.reboot_instances(InstanceIds=[instance])
+    region.server.settle_instance(instance, "stopped")  # it powered itself off
+    region.ec2.modify_instance_attribute(InstanceId=instance, DisableApiStop={"Value": False})
+    region.ec2.terminate_instances(InstanceIds=[instance])
+
+
+def test_user_data_has_a_limit_and_none_of_it_is_lost(region: Region) -> None:
+    most = "#!/bin/sh\n" + "é" * 8187
+    assert len(most.encode()) == 16_384
+    instance = region.run(region.eni(), UserData=most)
+    assert region.state.instances[instance].user_data == most.encode()
+    with refused("InvalidParameterValue", region):
+        region.run(SubnetId=region.management, UserData=most + "x")
+    region.ec2.stop_instances(InstanceIds=[instance])
+    with refused("InvalidParameterValue", region):
+        region.ec2.modify_instance_attribute(
+            InstanceId=instance, UserData={"Value": most.encode() + b"x"}
+        )
+
+
+def test_what_a_machine_is_its_launch_says_and_no_later_tag(region: Region) -> None:
+    tag = {"Key": KIND_TAG, "Value": THIN}
+    whole = region.run(region.eni())
+    thin = region.run(region.eni(), TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}])
+    region.ec2.create_tags(Resources=[whole], Tags=[tag])
+    region.ec2.delete_tags(Resources=[thin], Tags=[tag])
+    known = region.state.instances
+    assert (known[whole].thin, known[thin].thin) == (False, True)

@@ -106,3 +106,34 @@ def test_with_a_second_interface_none_comes_back(region: Region) -> None:
     region.ec2.stop_instances(InstanceIds=[instance])
     region.ec2.start_instances(InstanceIds=[instance])
     assert "PublicIpAddress" not in look(region, instance)
+
+
+def test_an_elastic_ip_that_moves_to_the_primary_address_takes_its_place(region: Region) -> None:
+    instance = launch(region, region.management, SecondaryPrivateIpAddressCount=1)
+    eni = look(region, instance)["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    primary, secondary = region.addresses(eni)
+    elastic = region.ec2.allocate_address()
+
+    def tie(private: str) -> None:
+        region.ec2.associate_address(
+            AllocationId=elastic["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=private
+        )
+
+    lent = public(region, instance)
+    tie(secondary)
+    assert look(region, instance)["PublicIpAddress"] == lent
+    tie(primary)
+    assert public(region, instance) == elastic["PublicIp"]
+    tie(secondary)
+    assert look(region, instance)["PublicIpAddress"] not in (None, elastic["PublicIp"])
+    assert len(region.state.elastic_ips) == 2
+    tie(primary)
+    other = region.ec2.allocate_address()
+    region.ec2.associate_address(
+        AllocationId=other["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=secondary
+    )
+    region.ec2.associate_address(
+        AllocationId=other["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=primary
+    )
+    region.ec2.release_address(AllocationId=elastic["AllocationId"])
+    assert public(region, instance) == other["PublicIp"]

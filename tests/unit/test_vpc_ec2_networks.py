@@ -193,6 +193,20 @@ def test_routes_to_the_gateway_turn_black_when_it_is_detached(region: Region) ->
     assert [route["State"] for route in found] == ["active", "blackhole"]
 
 
+def test_routes_to_a_gateway_that_went_to_another_network_stay_black(region: Region) -> None:
+    rtb = table(region)
+    region.ec2.create_route(
+        RouteTableId=rtb, DestinationCidrBlock="0.0.0.0/0", GatewayId=region.gateway
+    )
+    other = region.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    region.ec2.detach_internet_gateway(InternetGatewayId=region.gateway, VpcId=region.vpc)
+    region.ec2.attach_internet_gateway(InternetGatewayId=region.gateway, VpcId=other)
+    assert targets(region, rtb)["0.0.0.0/0"] == "blackhole"
+    new = region.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    region.ec2.attach_internet_gateway(InternetGatewayId=new, VpcId=region.vpc)
+    assert targets(region, rtb)["0.0.0.0/0"] == "blackhole"
+
+
 def test_routes_to_an_interface_work_while_a_machine_has_it(region: Region) -> None:
     rtb, eni = table(region), region.eni()
     region.ec2.create_route(

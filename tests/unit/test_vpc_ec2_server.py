@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from moto.core.exceptions import ServiceException
 from vpc_ec2 import DEBIAN, Region, client, refused
 from werkzeug.test import Client, TestResponse
 
+from pileus.vpc import store
 from pileus.vpc.ec2.settings import Ec2Settings
+from pileus.vpc.ec2.snapshot import snapshot
 from pileus.vpc.state import RegionState
 
 SIGNED = {
@@ -168,3 +174,60 @@ def test_a_reading_call_publishes_nothing(region: Region) -> None:
     region.ec2.describe_availability_zones()
 
     assert len(region.seen) == count
+
+
+def everything(region: Region) -> list[Any]:
+    answers = [
+        region.ec2.describe_instances(),
+        region.ec2.describe_network_interfaces(),
+        region.ec2.describe_volumes(),
+        region.ec2.describe_tags(),
+    ]
+    for answer in answers:
+        del answer["ResponseMetadata"]
+    return answers
+
+
+def test_a_call_that_is_refused_half_way_has_changed_nothing() -> None:
+    """The pool of public addresses has six; the seventh instance is refused when six are there."""
+    region = Region(replace(Region().settings, elastic_pool=IPv4Network("198.51.100.0/29")))
+    before = everything(region)
+    nic = {"DeviceIndex": 0, "SubnetId": region.management, "AssociatePublicIpAddress": True}
+    launch: dict[str, Any] = {"ImageId": region.image, "MinCount": 1, "NetworkInterfaces": [nic]}
+    with refused("InsufficientAddressCapacity", region):
+        region.ec2.run_instances(MaxCount=7, **launch)
+    assert everything(region) == before
+    made = region.ec2.run_instances(MaxCount=6, **launch)["Instances"]
+    assert len(region.state.elastic_ips) == 6
+
+    region.ec2.stop_instances(InstanceIds=[made[0]["InstanceId"]])
+    region.elastic()
+    before = everything(region)
+    with refused("InsufficientAddressCapacity", region):
+        region.ec2.start_instances(InstanceIds=[made[0]["InstanceId"]])
+    assert everything(region) == before
+
+
+def test_a_change_that_cannot_be_kept_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    region, full = Region(), False
+
+    def keep(_: bytes) -> None:
+        if full:
+            raise OSError("no space left")
+
+    region.keep = keep
+    full = True
+    with caplog.at_level(logging.ERROR), refused("InternalError", region, status=500):
+        region.eni()
+    full = False
+    region.eni()
+    assert len(region.state.enis) == 1
+    assert snapshot(store.unpacked(region.kept)) == region.state
+
+
+def test_a_machine_that_is_not_known_reports_in_vain(region: Region) -> None:
+    before = region.state
+    with pytest.raises(ServiceException):
+        region.server.settle_instance("i-00000000000000000", "running")
+    assert region.state == before
+    region.eni()

@@ -26,7 +26,7 @@ def backend() -> Backend:
 def test_what_was_saved_is_there_again(backend: Backend, tmp_path: Path) -> None:
     path = tmp_path / "state"
     assert store.load(path) is None
-    store.save(path, backend)
+    store.save(path, store.packed(backend))
     again = store.load(path)
     assert again is not None
     assert snapshot(again) == snapshot(backend)
@@ -47,7 +47,7 @@ def test_what_cannot_be_trusted_is_refused_with_a_sentence(
     backend: Backend, tmp_path: Path, damage: object, told: str
 ) -> None:
     path = tmp_path / "state"
-    store.save(path, backend)
+    store.save(path, store.packed(backend))
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
     with pytest.raises(Fault, match=told) as refused:
         store.load(path)

@@ -68,12 +68,16 @@ class Region:
     seen: list[RegionState] = field(default_factory=list)
     wrong: Faults = Faults()  # noqa: RUF009
     consoles: dict[str, bytes] = field(default_factory=dict)
+    kept: bytes = b""
+    """What a region's file would have."""
+    keep: Callable[[bytes], None] | None = None
 
     def __post_init__(self) -> None:
         self.server = Ec2Server(
             self.settings,
             self._changed,
             lambda: self.wrong,
+            keep=self._keep,
             console=lambda instance: self.consoles.get(instance, b""),
         )
         self.ec2 = client(self.server, region=self.settings.region)
@@ -88,6 +92,11 @@ class Region:
     def _changed(self, state: RegionState) -> None:
         self.seen.append(state)
         self.on_change(state)
+
+    def _keep(self, content: bytes) -> None:
+        if self.keep is not None:
+            self.keep(content)
+        self.kept = content
 
     @property
     def state(self) -> RegionState:

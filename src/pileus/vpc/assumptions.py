@@ -99,6 +99,12 @@ ASSUMPTIONS = (
         "ec2.attributes",
     ),
     Assumption(
+        "A launch, a start, or the end of an association, after which an instance would lack its "
+        "public address since none is left, is refused with InsufficientAddressCapacity.",
+        Basis.INFERRED,
+        "ec2.elastic",
+    ),
+    Assumption(
         "A token of a page is good for the same question alone; another one is refused with "
         "InvalidNextToken.",
         Basis.INFERRED,

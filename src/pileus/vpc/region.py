@@ -69,7 +69,7 @@ class Region:
             self.follow,
             lambda: faults.read(places.faults),
             store.load(places.state),
-            lambda backend: store.save(places.state, backend),
+            lambda content: store.save(places.state, content),
             lambda instance: files.tail(Disk(places.disks / instance).console, CONSOLE),
         )
 

@@ -18,9 +18,20 @@ from pileus.vpc import ec2
 from pileus.vpc.ec2.backend import Backend
 
 
-def save(path: Path, backend: Backend) -> None:
-    """Replace the file. Takes 10 ms for a hundred instances."""
-    content = pickle.dumps(backend, pickle.HIGHEST_PROTOCOL)
+def packed(backend: Backend) -> bytes:
+    """All that the API knows. Takes 5 ms for a hundred instances, and so does `unpacked`."""
+    return pickle.dumps(backend, pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(content: bytes) -> Backend:
+    """What `packed` gave, as objects of its own."""
+    # Made by this process, or read from a file of ours.
+    backend: Backend = pickle.loads(content)  # noqa: S301
+    return backend
+
+
+def save(path: Path, content: bytes) -> None:
+    """Replace the file with what `packed` gave."""
     files.write_bytes(path, _writer() + hashlib.sha256(content).digest() + content)
 
 
@@ -40,8 +51,7 @@ def load(path: Path) -> Backend | None:
     if hashlib.sha256(content).digest() != data[len(writer) : len(writer) + digest]:
         raise _unreadable("is damaged")
     # Our own file in a directory of ours, mode 0600; its digest only tells damage.
-    backend: Backend = pickle.loads(content)  # noqa: S301
-    return backend
+    return unpacked(content)
 
 
 @cache

@@ -7,7 +7,7 @@ exist; the others are refused by name, so that nothing is half there.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -15,11 +15,12 @@ from moto.core.request import Request
 from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import camelcase_to_underscores, get_service_model, utcnow
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import add_tag_specification, parse_user_data
+from moto.ec2.utils import add_tag_specification
 
 from pileus.vpc.ec2 import errors, pages, parameters
 from pileus.vpc.ec2.backend import Backend
 from pileus.vpc.ec2.filters import REGION, ZONE, select
+from pileus.vpc.ec2.instances import checked_user_data
 from pileus.vpc.ec2.interfaces import GROUPS_PER_INTERFACE
 from pileus.vpc.ec2.objects import Interface
 from pileus.vpc.ec2.offered import CHANGING, READING
@@ -55,7 +56,7 @@ class Actions(EC2Response):  # type: ignore[misc]
     def answer(self, request: Request) -> Answer:
         """Perform the request's action. Raises AwsError, or moto's ServiceException, to refuse it.
 
-        Whatever else is raised is a fault of ours; it may have left the store changed.
+        Whatever else is raised is a fault of ours. Either may have left the store changed.
         """
         parameters.check_text(request.values)
         action = request.values.get("Action")
@@ -252,13 +253,8 @@ class Actions(EC2Response):  # type: ignore[misc]
         group_id = str(self._get_param("GroupId") or "")
         if not group_id:
             raise errors.missing_parameter("GroupId")
-        group = self.ec2_backend.security_group(group_id)
-        before = list(group.ingress_rules), list(group.egress_rules)
-        try:
-            return [one for rule in self._process_rules_from_querystring() for one in act(rule)]
-        except Exception:
-            group.ingress_rules, group.egress_rules = before
-            raise
+        self.ec2_backend.security_group(group_id)
+        return [one for rule in self._process_rules_from_querystring() for one in act(rule)]
 
     def assign_private_ip_addresses(self) -> ActionResult:
         """Addresses or prefixes, named or by their number: one of the four."""
@@ -393,12 +389,7 @@ class Actions(EC2Response):  # type: ignore[misc]
             "metadata_options": self._get_param("MetadataOptions", {}),
             "client_token": self._get_param("ClientToken"),
         }
-        image = self.ec2_backend.image(str(self._get_param("ImageId") or ""))
-        self.params["BlockDeviceMappings"] = _with_root(
-            image, self._get_param("BlockDeviceMappings", [])
-        )
-        launch["block_device_mappings"] = self._parse_block_device_mapping()
-        user_data = parse_user_data(self._get_param("UserData"))
+        user_data = checked_user_data(self._get_param("UserData"))
         reservation = self.ec2_backend.launch(
             dict(self.params), {"launch": launch, "user_data": user_data}
         )
@@ -432,18 +423,6 @@ def _named(all_of_them: Sequence[Any], names: Sequence[str], what: str) -> list[
 
 def _association(shown: Association) -> ActionResult:
     return ActionResult({"IamInstanceProfileAssociation": shown})
-
-
-def _with_root(image: Any, asked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The root volume, of the image's size, which goes with its instance, unless told otherwise;
-    then the others. [EC2 user guide, root volumes]"""
-    root = image.root_device_name
-    own = {"VolumeSize": image.root_gib, "DeleteOnTermination": True}
-    for mapping in asked:
-        if mapping.get("DeviceName") == root:
-            own |= mapping.get("Ebs", {})
-    others = [mapping for mapping in asked if mapping.get("DeviceName") != root]
-    return [{"DeviceName": root, "Ebs": own}, *others]
 
 
 def _changes(changes: Any) -> list[dict[str, Any]]:

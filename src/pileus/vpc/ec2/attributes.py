@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
-from moto.ec2.utils import parse_user_data
 
 from pileus.vpc.ec2 import errors
-from pileus.vpc.ec2.instances import Instances
+from pileus.vpc.ec2.instances import Instances, checked_user_data
 from pileus.vpc.ec2.objects import Instance
 
 _VALUES = {
@@ -64,7 +63,7 @@ class Attributes(Instances):
             raise errors.attribute_value(value, name)
         if name == "UserData":
             # The parameter's own form has been decoded on its way in.
-            return parse_user_data(base64.b64encode(value) if isinstance(value, bytes) else value)
+            return checked_user_data(base64.b64encode(value) if isinstance(value, bytes) else value)
         return value
 
 

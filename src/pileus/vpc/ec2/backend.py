@@ -1,8 +1,8 @@
 """The store behind the simulated region's EC2 API.
 
 A strict subclass of moto's, one class per kind of resource, each adding to the one below it:
-Networks → Ranges → NetworkAcls → Interfaces → Prefixes → ElasticIps → Instances → Attributes →
-Profiles.
+Networks → Ranges → NetworkAcls → Interfaces → Prefixes → ElasticIps → Volumes → Instances →
+Attributes → Profiles.
 Each override checks as AWS does, then lets moto act. It is an object of its own, apart from moto's
 global table of backends, so that regions stand side by side in one process.
 """

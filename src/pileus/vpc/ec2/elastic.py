@@ -132,15 +132,20 @@ class ElasticIps(Prefixes):
                 other.unbind()
         if target == interface.addresses[0]:
             self.take_back(interface)
-        self._release(elastic)
+        former = elastic.eni
+        elastic.unbind()
         elastic.bind(interface, target)
+        self._lend_again(former)  # once it is known where this one is now
         return elastic
 
     def _release(self, elastic: Address) -> None:
-        """Disassociate; a machine that wants a public address gets another one for it."""
-        interface = elastic.eni
+        former = elastic.eni
         elastic.unbind()
-        instance = interface.instance if interface is not None else None
+        self._lend_again(former)
+
+    def _lend_again(self, former: Interface | None) -> None:
+        """A machine that wants a public address gets one for the Elastic IP that it had."""
+        instance = former.instance if former is not None else None
         if instance is not None and instance.state in ("pending", "running"):
             self.lend(instance)
 

@@ -272,6 +272,66 @@ def volume_unknown(volume: str) -> AwsError:
     return AwsError("InvalidVolume.NotFound", f"The volume '{volume}' does not exist.")
 
 
+def volume_type_unknown(name: str) -> AwsError:
+    return AwsError("UnknownVolumeType", f"Unsupported volume type '{name}' for volume creation.")
+
+
+def volume_out_of_range(what: str, value: int, least: int, most: int) -> AwsError:
+    """`what` is size, iops or throughput."""
+    return invalid_value(
+        f"Volume {what} of {value} is invalid; minimum is {least} and maximum is {most}."
+    )
+
+
+def volume_smaller(size: int, snapshot: str, least: int) -> AwsError:
+    return AwsError(
+        "InvalidBlockDeviceMapping",
+        f"Volume of size {size}GB is smaller than snapshot '{snapshot}', expect size >= {least}GB",
+    )
+
+
+def volume_of_no_size(device: str) -> AwsError:
+    return AwsError(
+        "InvalidBlockDeviceMapping",
+        f"Either snapshot ID or volume size must be provided for: {device}",
+    )
+
+
+def device_twice(device: str) -> AwsError:
+    return AwsError(
+        "InvalidBlockDeviceMapping",
+        f"The device '{device}' is used in more than one block-device mapping",
+    )
+
+
+def no_iops(volume_type: str) -> AwsError:
+    return invalid_combination(f"The parameter iops must be specified for {volume_type} volumes.")
+
+
+def not_of_volumes(parameter: str, volume_type: str) -> AwsError:
+    """`parameter` is iops or throughput."""
+    return invalid_combination(
+        f"The parameter {parameter} is not supported for {volume_type} volumes."
+    )
+
+
+def key_without_encryption() -> AwsError:
+    return AwsError(
+        "InvalidParameterDependency",
+        "The parameter KmsKeyId requires the parameter Encrypted to be set.",
+    )
+
+
+def snapshot_malformed(snapshot: str) -> AwsError:
+    return AwsError(
+        "InvalidSnapshotID.Malformed", f'Invalid id: "{snapshot}" (expecting "snap-...")'
+    )
+
+
+def snapshot_unknown(snapshot: str) -> AwsError:
+    return AwsError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot}' does not exist.")
+
+
 def no_default_vpc() -> AwsError:
     return AwsError("VPCIdNotSpecified", "No default VPC for this user")
 
@@ -517,6 +577,22 @@ def termination_protected(instance: str) -> AwsError:
         f"The instance '{instance}' may not be terminated. Modify its 'disableApiTermination' "
         "instance attribute and try again.",
     )
+
+
+def stop_protected(instance: str, participle: str) -> AwsError:
+    """Stop protection keeps an instance from being stopped and from being terminated.
+
+    [EC2 user guide, "Enable stop protection for your EC2 instances"]
+    """
+    return AwsError(
+        "OperationNotPermitted",
+        f"The instance '{instance}' may not be {participle}. Modify its 'disableApiStop' "
+        "instance attribute and try again.",
+    )
+
+
+def user_data_limit(most: int) -> AwsError:
+    return invalid_value(f"User data is limited to {most} bytes")
 
 
 def profile_invalid(field: str, text: str) -> AwsError:

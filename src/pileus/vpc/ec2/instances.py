@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.ec2.exceptions import InvalidKeyPairFormatError
-from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import InstanceState
+from moto.ec2.utils import parse_user_data
 
 from pileus.vpc.ec2 import errors
-from pileus.vpc.ec2.elastic import ElasticIps
 from pileus.vpc.ec2.filters import (
     IMAGE,
     INSTANCE,
     INSTANCE_STATUS,
     INSTANCE_TYPE,
     KEY_PAIR,
-    VOLUME,
     select,
 )
-from pileus.vpc.ec2.objects import Instance, Interface
+from pileus.vpc.ec2.objects import Image, Instance, Interface, Launch
 from pileus.vpc.ec2.offered import NOT_OFFERED_OF_A_NIC
 from pileus.vpc.ec2.settings import CatalogueImage
+from pileus.vpc.ec2.volumes import Volumes
+from pileus.vpc.state import KIND_TAG, THIN, THIN_IMAGE
 from pileus.vpc.state import InstanceState as StateName
 
 MOST_AT_ONCE = 1000
 """Instances of one launch: more would keep this region busy for long."""
+MOST_USER_DATA = 16_384
+"""Bytes, before they are encoded. [EC2 user guide, "Run commands when you launch an instance"]"""
 
 Change = tuple[Instance, InstanceState]
 
 
-class Instances(ElasticIps):
+class Instances(Volumes):
     """Instances whose states are the machine layer's to report."""
 
     # Images and key pairs
@@ -42,7 +44,7 @@ class Instances(ElasticIps):
     def register_catalogue_image(self, image: CatalogueImage) -> str:
         """Offer a public image; its id depends on its name alone. Returns the id."""
         id = f"ami-{hashlib.sha256(image.name.encode()).hexdigest()[:17]}"
-        ami = Ami(
+        ami = Image(
             self,
             id,
             name=image.name,
@@ -55,7 +57,7 @@ class Instances(ElasticIps):
             root_device_name="/dev/xvda",
             region_name=f"{self.region_name}a",
         )
-        ami.root_gib = image.root_gib
+        ami.root_gib = ami.ebs_snapshot.volume.size = image.root_gib
         self.amis[id] = ami
         return id
 
@@ -97,21 +99,12 @@ class Instances(ElasticIps):
             self.tags.pop(key.id, None)
         return key
 
-    def describe_volumes(
-        self, volume_ids: Sequence[str] | None = None, filters: Any = None
-    ) -> list[Any]:
-        for id in volume_ids or ():
-            if id not in self.volumes:
-                raise errors.volume_unknown(id)
-        return select(super().describe_volumes(volume_ids), filters, VOLUME)
-
     # Launch
 
     def launch(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         """RunInstances: the reservation.
 
-        `request` holds the parameters by AWS's names, `options` moto's own for the launch. All
-        checks come before the first change.
+        `request` holds the parameters by AWS's names, `options` moto's own for the launch.
         """
         count = int(request["MaxCount"])
         if not 1 <= int(request["MinCount"]) <= count:
@@ -127,16 +120,23 @@ class Instances(ElasticIps):
             raise errors.key_unknown(key)
         _check_hop_limit((request.get("MetadataOptions") or {}).get("HttpPutResponseHopLimit"))
         specs = self._checked_specs(request, count)
+        volumes = self.checked_volumes(image, request.get("BlockDeviceMappings") or ())
+        kind = options["launch"]["tags"].get("instance", {}).get(KIND_TAG)
+        cpu = request.get("CpuOptions") or {}
+        launch = Launch(
+            public_key=self.key_pairs[key].public_key.strip() if key else None,
+            root_gib=int(volumes[0]["VolumeSize"]),
+            nested_virtualization=cpu.get("NestedVirtualization") == "enabled",
+            thin=image.name == THIN_IMAGE or kind == THIN,
+        )
         before = set(self.enis)
         prepared = self._prepared(specs, instance_type, count)
         for id in set(self.enis) - before:
             self.enis[id].add_tags(_interface_tags(request))
-        reservation = self._launch_each(image, prepared, options)
+        reservation = self._launch_each(image, prepared, options, launch)
         for instance in reservation.instances:
-            instance.public_key = self.key_pairs[key].public_key.strip() if key else None
-            cpu = request.get("CpuOptions") or {}
-            instance.nested_virtualization = cpu.get("NestedVirtualization") == "enabled"
-            instance.root_gib = _root_gib(request, image)
+            for volume in volumes:
+                self.add_volume(instance, volume, options["launch"]["tags"].get("volume", {}))
         return reservation
 
     def _checked_specs(self, request: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
@@ -242,17 +242,11 @@ class Instances(ElasticIps):
     def _prepared(
         self, specs: Sequence[Mapping[str, Any]], instance_type: str, count: int
     ) -> list[tuple[list[dict[str, Any]], str]]:
-        """The interfaces of each instance and their zone: all of them, or none is made."""
-        before = set(self.enis)
-        try:
-            prepared = [self._nics(specs) for _ in range(count)]
-            for nics, _ in prepared:
-                ids = [nic["NetworkInterfaceId"] for nic in nics]
-                self.check_limits(instance_type, [self.enis[id] for id in ids])
-        except ServiceException:
-            for id in set(self.enis) - before:
-                self.delete_network_interface(id)
-            raise
+        """The interfaces of each instance, and their zone."""
+        prepared = [self._nics(specs) for _ in range(count)]
+        for nics, _ in prepared:
+            ids = [nic["NetworkInterfaceId"] for nic in nics]
+            self.check_limits(instance_type, [self.enis[id] for id in ids])
         return prepared
 
     def _launch_each(
@@ -260,8 +254,10 @@ class Instances(ElasticIps):
         image: Any,
         prepared: Sequence[tuple[list[dict[str, Any]], str]],
         options: Mapping[str, Any],
+        launch: Launch,
     ) -> Any:
-        """moto launches, with interfaces that exist already: it would make others its own way."""
+        """moto launches, with interfaces that exist already and without volumes: it would make
+        them its own way."""
         whole = None
         for index, (nics, zone) in enumerate(prepared):
             reservation = super().run_instances(
@@ -269,14 +265,17 @@ class Instances(ElasticIps):
                 1,
                 options["user_data"],
                 [],
-                **{**options["launch"], "nics": nics, "placement": zone},
+                **options["launch"],
+                nics=nics,
+                placement=zone,
+                block_device_mappings=[],
             )
             whole = whole or reservation
             (instance,) = reservation.instances
             if reservation is not whole:
                 self.reservations.pop(reservation.id)
                 whole.instances.append(instance)
-            own = Instance.adopt(instance, whole.id)
+            own = Instance.adopt(instance, whole.id, launch)
             own.ami_launch_index = index
             own.enter("running" if self.settings.settle_at_once else "pending")
             self.lend(own)
@@ -347,6 +346,7 @@ class Instances(ElasticIps):
         return changes
 
     def stop_instances(self, instance_ids: Sequence[str]) -> list[Change]:
+        self._check_stop_protection(instance_ids, "stopped")
         begin = {"running": "stopping", "pending": "stopping"}
         return self._transit(instance_ids, "stopped", begin, ("stopped", "stopping"))
 
@@ -354,9 +354,15 @@ class Instances(ElasticIps):
         for instance in self.get_multi_instances_by_id(instance_ids):
             if instance.disable_api_termination:
                 raise errors.termination_protected(instance.id)
+        self._check_stop_protection(instance_ids, "terminated")
         live = ("pending", "running", "stopping", "stopped")
         begin = dict.fromkeys(live, "shutting-down")
         return self._transit(instance_ids, "terminated", begin, ("shutting-down", "terminated"))
+
+    def _check_stop_protection(self, ids: Sequence[str], participle: str) -> None:
+        for instance in self.get_multi_instances_by_id(ids):
+            if instance.disable_api_stop:
+                raise errors.stop_protected(instance.id, participle)
 
     def reboot_instances(self, instance_ids: Sequence[str]) -> list[Instance]:
         instances: list[Instance] = self.get_multi_instances_by_id(instance_ids)
@@ -464,12 +470,13 @@ def _interface_tags(request: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _root_gib(request: Mapping[str, Any], image: Any) -> int:
-    for mapping in request.get("BlockDeviceMappings") or ():
-        size = (mapping.get("Ebs") or {}).get("VolumeSize")
-        if mapping.get("DeviceName") == image.root_device_name and size:
-            return int(size)
-    return int(image.root_gib)
+def checked_user_data(encoded: Any) -> Any:
+    """User data in moto's form. Raises InvalidUserData.Malformed, or InvalidParameterValue for what
+    is too long."""
+    found = parse_user_data(encoded)
+    if found is not None and len(base64.b64decode(str(found))) > MOST_USER_DATA:
+        raise errors.user_data_limit(MOST_USER_DATA)
+    return found
 
 
 def _reason(state: str) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from moto.ec2.models.amis import Ami as MotoImage
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress as MotoAddress
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface as MotoInterface
 from moto.ec2.models.instances import Instance as MotoInstance
@@ -22,6 +24,22 @@ def _unused_mac(backend: Any) -> str:
     while (mac := str(random_mac_address())) in used:
         pass
     return mac
+
+
+class Image(MotoImage):  # type: ignore[misc]
+    """A machine image with one volume, of `root_gib` GiB."""
+
+    root_gib: int
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        root = {
+            "SnapshotId": self.ebs_snapshot.id,
+            "VolumeSize": self.root_gib,
+            "DeleteOnTermination": True,
+            "VolumeType": "gp2",
+        }
+        return [{"DeviceName": self.root_device_name, "Ebs": root}]
 
 
 class Subnet(MotoSubnet):  # type: ignore[misc]
@@ -217,31 +235,40 @@ CODES = {
 """Codes of the instance states. [EC2 API reference, InstanceState]"""
 
 
+@dataclass(frozen=True)
+class Launch:
+    """What a launch settles for its instances, for good."""
+
+    public_key: str | None
+    """The line of its key pair."""
+    root_gib: int
+    nested_virtualization: bool
+    thin: bool
+    """A network namespace instead of a whole machine."""
+
+
 class Instance(MotoInstance):  # type: ignore[misc]
     """An instance that goes through AWS's states and frees its interfaces when it ends.
 
     moto makes its instances itself; `adopt` turns one into this class.
     """
 
-    public_key: str | None
     reservation_id: str
-    nested_virtualization: bool
+    launch: Launch
     _state: InstanceState
     reboots: int
     hostname: str
-    root_gib: int
     profile: Any
     """The association of an instance profile, or None."""
 
     @classmethod
-    def adopt(cls, instance: MotoInstance, reservation_id: str) -> Instance:
+    def adopt(cls, instance: MotoInstance, reservation_id: str, launch: Launch) -> Instance:
         """Make an instance that moto has just launched one of ours."""
         own: Instance = instance
         own.__class__ = cls
         own.reservation_id = reservation_id
+        own.launch = launch
         own.reboots = 0
-        own.nested_virtualization = False
-        own.public_key = None
         own.profile = None
         own.hostname = "ip-" + str(own.nics[0].private_ip_address).replace(".", "-")
         return own
@@ -336,7 +363,7 @@ class Route(MotoRoute):  # type: ignore[misc]
 
     @property
     def state(self) -> str:
-        """Blackhole when the gateway is detached, or the interface on no running instance."""
+        """Blackhole when the gateway is not the VPC's, or the interface on no running instance."""
         backend = self.route_table.ec2_backend
         if self.local:
             return "active"
@@ -344,5 +371,5 @@ class Route(MotoRoute):  # type: ignore[misc]
             instance = self.interface.instance
             there = self.interface.id in backend.enis and instance is not None
             return "active" if there and instance.state in ("pending", "running") else "blackhole"
-        attached = self.gateway is not None and getattr(self.gateway, "vpc", None) is not None
-        return "active" if attached else "blackhole"
+        gateway = backend.gateway_of(self.route_table.vpc_id)
+        return "active" if gateway is not None and gateway is self.gateway else "blackhole"

@@ -1,5 +1,9 @@
 """The EC2 endpoint of a simulated region: HTTP on loopback, one call at a time.
 
+A changing call is done as a whole or not at all. moto changes its store step by step and may refuse
+or fail at each of them; so whatever ends a call, a refusal too, the store becomes what was kept
+last. That is one rule for all calls, those to come too, and costs no more than to keep a change.
+
 A changing call and what follows from it (the wire, the machines) are one: the call returns when
 `on_change` has taken the new state, as a whole. When `on_change` fails, the caller gets AWS's
 InternalError, the traceback goes to the log, and the next call brings the state again.
@@ -15,7 +19,8 @@ import select
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -27,6 +32,7 @@ from werkzeug.wrappers import Response
 
 from pileus.model.errors import UserError
 from pileus.system import clock
+from pileus.vpc import store
 from pileus.vpc.ec2 import errors, quotas
 from pileus.vpc.ec2.actions import Actions, Answer, refusal
 from pileus.vpc.ec2.backend import Backend
@@ -63,25 +69,25 @@ class Ec2Server:
         on_change: OnChange,
         wrong: Callable[[], Faults] = Faults,
         backend: Backend | None = None,
-        keep: Callable[[Backend], None] = lambda _: None,
+        keep: Callable[[bytes], None] = lambda _: None,
         console: Callable[[str], bytes] = lambda _: b"",
     ) -> None:
         """`wrong` tells the faults that are switched on, for each call afresh.
 
         `backend` is what an earlier process of the region knew, None for a new region; `keep` takes
-        it after each change, before anything follows from that. `console` tells what the machine of
-        an instance has printed so far.
+        it after each change, packed, before anything follows from that. `console` tells what the
+        machine of an instance has printed so far.
         """
         self._settings = settings
         self._wrong = wrong
         self._keep = keep
         self._console = console
-        self._kept = False
         self._calls = itertools.count()
         self._backend = backend or Backend(settings)
         self._on_change = on_change
         self._turn = threading.RLock()
         self._state = snapshot(self._backend)
+        self._kept = store.packed(self._backend)
         self._published: RegionState | None = self._state
         self._publishing = False
         self._server: BaseWSGIServer | None = None
@@ -145,10 +151,8 @@ class Ec2Server:
         when that call of `on_change` has returned. Raises ServiceException for an unknown id, and
         what `on_change` raises.
         """
-        with self._turn:
+        with self._change():
             self._backend.settle(instance_id, state, reason)
-            self._kept = False
-            self._publish()
 
     def refresh(self) -> None:
         """Hand the state on once more: what follows from it has changed by itself.
@@ -161,8 +165,30 @@ class Ec2Server:
 
     def register_image(self, image: CatalogueImage) -> str:
         """Offer one more image; returns its id."""
-        with self._turn:
+        with self._change():
             return self._backend.register_catalogue_image(image)
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """The block is a change, and what follows from it."""
+        with self._turn:
+            try:
+                with self._all_or_nothing():
+                    yield
+            finally:
+                self._publish()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """The block changes the store. A change that cannot be read or kept is none, either."""
+        try:
+            yield
+            state, content = snapshot(self._backend), store.packed(self._backend)
+            self._keep(content)
+        except BaseException:
+            self._backend = store.unpacked(self._kept)
+            raise
+        self._state, self._kept = state, content
 
     def _publish(self) -> None:
         """Hand on the state where it differs from what was taken last, until it does not."""
@@ -170,13 +196,8 @@ class Ec2Server:
             return
         self._publishing = True
         try:
-            while True:
-                if not self._kept:
-                    self._keep(self._backend)
-                    self._kept = True
-                if (state := snapshot(self._backend)) == self._published:
-                    return
-                self._state, self._published = state, None
+            while (state := self._state) != self._published:
+                self._published = None
                 self._on_change(state)
                 self._published = state
         finally:
@@ -228,14 +249,8 @@ class Ec2Server:
             return self._sts(request, request_id)
         if service == "servicequotas":
             return self._quotas(request)
-        with self._turn:
-            try:
-                return Actions(self._backend, self._console).answer(request)
-            finally:
-                # A refused call too may have changed something before it was refused.
-                if request.values.get("Action") in CHANGING:
-                    self._kept = False
-                    self._publish()
+        with self._change() if request.values.get("Action") in CHANGING else self._turn:
+            return Actions(self._backend, self._console).answer(request)
 
     def _check_origin(self, request: Request) -> None:
         """Only who means this endpoint gets in: no web page by a name that points to loopback."""
@@ -261,11 +276,8 @@ class Ec2Server:
     def _quotas(self, request: Request) -> Answer:
         operation = request.headers.get("X-Amz-Target", "").removeprefix(quotas.TARGET_PREFIX)
         wanted = quotas.parse(request.get_data())
-        with self._turn:
-            answer = self._backend.quotas.answer(operation, wanted)
-            self._kept = False
-            self._publish()
-            return 200, json.dumps(answer)
+        with self._change():
+            return 200, json.dumps(self._backend.quotas.answer(operation, wanted))
 
     def _sts(self, request: Request, request_id: str) -> Answer:
         if request.values.get("Action") != "GetCallerIdentity":

@@ -161,7 +161,6 @@ def _elastic_ip(elastic: Address) -> state.ElasticIp:
 def _instance(backend: Backend, instance: Instance) -> state.Instance:
     image = backend.amis.get(instance.image_id)
     name = image.name if image else instance.image_id
-    tags = backend.tags.get(instance.id, {})
     metadata = instance.metadata_options
     return state.Instance(
         id=instance.id,
@@ -169,17 +168,17 @@ def _instance(backend: Backend, instance: Instance) -> state.Instance:
         image=name,
         state=instance.state,
         hostname=instance.hostname,
-        public_key=instance.public_key,
+        public_key=instance.launch.public_key,
         key_name=instance.key_name,
         user_data=base64.b64decode(str(instance.user_data)) if instance.user_data else None,
         metadata_hop_limit=int(metadata.http_put_response_hop_limit or 1),
         metadata_tokens_required=metadata.http_tokens == "required",
         metadata_enabled=metadata.http_endpoint != "disabled",
-        nested_virtualization=instance.nested_virtualization,
+        nested_virtualization=instance.launch.nested_virtualization,
         image_id=instance.image_id,
-        root_gib=instance.root_gib,
+        root_gib=instance.launch.root_gib,
         launched=instance.launch_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         reboots=instance.reboots,
         profile=instance.profile.name if instance.profile else None,
-        thin=name == state.THIN_IMAGE or tags.get(state.KIND_TAG) == state.THIN,
+        thin=instance.launch.thin,
     )
