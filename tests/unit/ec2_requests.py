@@ -99,7 +99,7 @@ _USUAL = {
     *("Ebs", "DeviceName", "VolumeSize"),
 }
 """Optional ones that most requests have."""
-_SOMETIMES = {"BlockDeviceMappings", "NextToken"}
+_SOMETIMES = {"BlockDeviceMappings", "NextToken", "SnapshotId", "VolumeType"}
 """Others, in every third request."""
 
 
@@ -114,9 +114,11 @@ class Requests:
 
     def one(self) -> Pairs:
         """One request's parameters, in order; a key may come twice."""
+        self._sloppy = self._random.choice((0.0, 0.3, 1.0))
+        if self._random.random() < 0.1:
+            return self._launch()
         action = self._random.choice(self._actions)
         shape = self._model.operation_model(action).input_shape
-        self._sloppy = self._random.choice((0.0, 0.3, 1.0))
         pairs = [("Action", action), ("Version", "2016-11-15"), *self._structure(shape, "")]
         if self._random.random() < 0.1:
             pairs.append((self._random.choice(ODD_KEYS), self._text()))
@@ -125,6 +127,26 @@ class Requests:
         if self._random.random() < 0.05:
             pairs.pop(self._random.randrange(len(pairs)))
         return pairs
+
+    def _launch(self) -> Pairs:
+        """One that is right, but for its volumes: those are looked at last, and may be too many."""
+        shape = self._model.operation_model("RunInstances").input_shape
+        nic = "NetworkInterface.1."
+        return [
+            ("Action", "RunInstances"),
+            ("Version", "2016-11-15"),
+            ("ImageId", self._one_of("ami-")),
+            ("InstanceType", "m5.large"),
+            ("MinCount", "1"),
+            ("MaxCount", self._random.choice("1123")),
+            (f"{nic}DeviceIndex", "0"),
+            (f"{nic}SubnetId", self._one_of("subnet-")),
+            (f"{nic}AssociatePublicIpAddress", self._random.choice(("true", "false"))),
+            *self._member(shape.members["BlockDeviceMappings"], "BlockDeviceMapping"),
+        ]
+
+    def _one_of(self, prefix: str) -> str:
+        return self._random.choice([one for one in self._known if one.startswith(prefix)] or [""])
 
     def _structure(self, shape: Any, prefix: str) -> Iterator[tuple[str, str]]:
         few = self._sloppy * 3 / max(3, len(shape.members))
