@@ -56,10 +56,12 @@ def post(region: Region, pairs: Pairs) -> TestResponse:
 def answered(region: Region, pairs: Pairs) -> str | None:
     """The error code of the answer, None for success; it is XML and no fault of ours.
 
-    After it the region could go on from what it has kept.
+    After it the region knows what it has published and could go on from what it has kept, be the
+    request refused or not.
     """
     reply = post(region, pairs)
     assert reply.status_code < 500, pairs
+    assert snapshot(region.server._backend) == region.state, pairs
     assert snapshot(store.unpacked(region.kept)) == region.state, pairs
     root = ElementTree.fromstring(reply.data)  # noqa: S314 - ours
     code = root.findtext("Errors/Error/Code")
