@@ -47,6 +47,8 @@ FOREIGN = (
     "UNDERLAY_ARP_SENDER_UNREGISTERED",
 )
 """What the wire counts when a frame of the cloud's own is sent under a false name."""
+DASHBOARD_KEY = "/var/lib/openstack-dashboard/secret-key/.secret_key_store"
+"""What Horizon signs with, on the machine."""
 CANARY = "ASIACANARY"
 """How the simulated metadata's role credentials begin."""
 PROFILE = "canary"

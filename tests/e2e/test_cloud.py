@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from cloud_under_test import (
+    DASHBOARD_KEY,
     FOREIGN,
     TOP,
     CloudUnderTest,
@@ -106,7 +107,7 @@ def test_only_the_caller_reaches_the_machine_and_the_apis(cloud: CloudUnderTest)
     (node,) = cloud.status["nodes"]
     address = node["management_public_ip"]
     before = cloud.dropped("eth0")
-    for port in (22, 5000, 8774, 9696):
+    for port in (22, 80, 5000, 8774, 9696):
         assert process.run(["nc", "-z", "-w", "3", address, str(port)], check=False).code == 0
         assert cloud.internet("nc", "-z", "-w", "1", address, str(port), check=False).code != 0
     assert set(cloud.rise("eth0", before)) == {"UNDERLAY_SECURITY_GROUP_INGRESS"}
@@ -254,7 +255,9 @@ def test_no_secret_is_in_an_argument_a_journal_or_a_log(cloud: CloudUnderTest) -
     for directory in ("fernet-keys", "credential-keys"):
         keys = cloud.controller("sudo", "sh", "-c", f"cat /etc/keystone/{directory}/*").stdout
         secrets |= {f"{directory} {key[:3]}": key for key in re.findall(r"[\w=-]{44}", keys)}
-    assert len(secrets) >= 12
+    secrets["the dashboard's key"] = cloud.controller("sudo", "cat", DASHBOARD_KEY).stdout.strip()
+    assert len(secrets["the dashboard's key"]) == 64
+    assert len(secrets) >= 13
     assert len(cloud.arguments_seen) > 100
     on_node = cloud.controller(
         "sudo", "sh", "-c", "journalctl --no-pager -o cat; cat -- $(find /var/log -type f)"

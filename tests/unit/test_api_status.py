@@ -109,6 +109,7 @@ def test_a_server_that_is_not_there_has_no_address() -> None:
 def test_the_controller_is_reached_by_its_management_nics_elastic_ip(cloud: Cloud) -> None:
     assert controller.login(cloud, MACHINE).address == PUBLIC
     assert controller.auth_url(MACHINE) == f"http://{PUBLIC}:5000/v3"
+    assert controller.dashboard_url(MACHINE) == f"http://{PUBLIC}/"
     hidden = replace(MACHINE, nics=(nic("management", "172.16.10.101", None), MACHINE.nics[1]))
     with pytest.raises(UserError, match="no Elastic IP") as refused:
         controller.login(cloud, hidden)

@@ -52,7 +52,7 @@ STATUS = Status(
             (NicStatus("provider", "eth1", MAC, (Registered(REGISTERED, PUBLIC),)),),
         ),
     ),
-    openstack=OpenStackStatus("2025.1", "http://198.51.100.10:5000/v3"),
+    openstack=OpenStackStatus("2025.1", "http://198.51.100.10:5000/v3", "http://198.51.100.10/"),
     routers=(RouterStatus("router", REGISTERED, MAC),),
     servers=(
         ServerStatus(
@@ -139,6 +139,7 @@ def test_up_without_a_file_builds_the_default_cloud(
     assert "the router pings 8.8.8.8   ok" in said
     assert "198.51.100.11:522 → 172.16.20.101:522 → 192.168.20.5:22" in said
     assert "source " in said
+    assert "dashboard:  http://198.51.100.10/\n" in said
     assert "nothing had to change" not in said
 
 
@@ -215,7 +216,11 @@ def test_status_as_json_has_the_documented_shape(
                 ],
             }
         ],
-        "openstack": {"release": "2025.1", "auth_url": "http://198.51.100.10:5000/v3"},
+        "openstack": {
+            "release": "2025.1",
+            "auth_url": "http://198.51.100.10:5000/v3",
+            "dashboard_url": "http://198.51.100.10/",
+        },
         "routers": [
             {
                 "name": "router",
@@ -247,6 +252,7 @@ def test_status_is_readable_too(
     assert run("status") == 0
     said = capsys.readouterr().out
     assert "demo: up" in said
+    assert "dashboard:  http://198.51.100.10/\n" in said
     assert "172.16.20.101   02:00:00:00:00:02" in said
     assert "\x1b" not in said
 

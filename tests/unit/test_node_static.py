@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import io
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,7 +37,9 @@ def parsed(path: Path) -> configparser.ConfigParser:
 
 
 def drop_in(unit: str) -> str:
-    return (UNITS / f"{unit}.service.d/pileus.conf").read_text()
+    """What we add to Debian's unit; or the whole unit, where Debian has none."""
+    whole = UNITS / f"{unit}.service"
+    return (whole if whole.exists() else UNITS / f"{unit}.service.d/pileus.conf").read_text()
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
@@ -67,6 +72,7 @@ def test_the_database_listens_on_no_port_and_the_queue_on_loopback() -> None:
 def test_web_services_listen_on_the_management_address_and_loopback_only() -> None:
     web = [unit for unit in CONTROLLER if "--http-socket" in drop_in(unit)]
     assert sorted(web) == [
+        "horizon",
         "keystone",
         "neutron-api",
         "nova-api",
@@ -75,7 +81,8 @@ def test_web_services_listen_on_the_management_address_and_loopback_only() -> No
     ]
     for unit in web:
         sockets = re.findall(r"--http-socket (\S+):\d+", drop_in(unit))
-        assert sockets == ["${MANAGEMENT_ADDRESS}", "127.0.0.1"]
+        inside = [] if unit == "horizon" else ["127.0.0.1"]
+        assert sockets == ["${MANAGEMENT_ADDRESS}", *inside]
 
 
 @pytest.mark.parametrize("unit", ["nova-api", "nova-api-metadata", "neutron-api"])
@@ -114,6 +121,42 @@ def test_a_service_that_hangs_while_it_stops_does_not_hold_up_a_restart() -> Non
 def test_glance_fetches_nothing_for_a_tenant() -> None:
     config = parsed(STATIC / "etc/glance/glance-api.conf")
     assert config["DEFAULT"]["enabled_import_methods"] == "[glance-direct]"
+
+
+def dashboard(**before: object) -> dict[str, Any]:
+    """What Horizon's settings are after ours were read, behind `before`."""
+    node = {"region": "regionOne", "management_address": "MINE", "public_address": "PUBLIC"}
+    place: dict[str, Any] = {"open": lambda path: io.StringIO(json.dumps(node)), **before}
+    exec((STATIC / "etc/openstack-dashboard/local_settings.d/_9000_pileus.py").read_text(), place)  # noqa: S102 - as Horizon does
+    return place
+
+
+def test_the_dashboard_answers_by_the_machines_own_addresses_only() -> None:
+    settings = dashboard(MIDDLEWARE=())
+    assert settings["ALLOWED_HOSTS"] == ["MINE", "PUBLIC"]
+    assert "DEBUG" not in settings
+
+
+def test_the_dashboard_asks_the_services_inside() -> None:
+    """Their public addresses let in `allow_from` only, not the machine itself."""
+    settings = dashboard(MIDDLEWARE=())
+    assert settings["OPENSTACK_KEYSTONE_URL"] == "http://127.0.0.1:5000/v3"
+    assert settings["OPENSTACK_ENDPOINT_TYPE"] == "internalURL"
+    assert settings["DEFAULT_SERVICE_REGIONS"] == {"*": "regionOne"}
+
+
+def test_the_dashboard_keeps_its_own_safeguards_and_adds_headers() -> None:
+    csrf = "django.middleware.csrf.CsrfViewMiddleware"
+    settings = dashboard(MIDDLEWARE=(csrf,))
+    assert settings["MIDDLEWARE"] == ("django.middleware.security.SecurityMiddleware", csrf)
+
+
+def test_the_dashboards_key_is_made_by_the_machine_and_read_by_nobody_else() -> None:
+    """Horizon makes it where Debian's settings say, when it first starts."""
+    assert "SECRET_KEY" not in dashboard(MIDDLEWARE=())
+    unit = drop_in("horizon").splitlines()
+    kept = {"User=horizon", "StateDirectory=openstack-dashboard/secret-key"}
+    assert {*kept, "StateDirectoryMode=0700"} <= set(unit)
 
 
 def test_the_nodes_tools_are_programs() -> None:

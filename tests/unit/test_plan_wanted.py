@@ -35,13 +35,13 @@ def test_without_a_file_it_is_the_guides_environment() -> None:
     assert (guide.instance_type, guide.root_gib) == ("m5.xlarge", 20)
 
 
-def test_only_the_caller_reaches_ssh_and_the_apis() -> None:
+def test_only_the_caller_reaches_ssh_the_apis_and_the_dashboard() -> None:
     management, _ = wanted(load(None)).nics
     assert {permission.source for permission in management.ingress} == {
         IPv4Network("203.0.113.7/32")
     }
     ports = {permission.ports[0] for permission in management.ingress if permission.ports}
-    assert ports == {22, 5000, 8774, 8778, 9292, 9696}, "no dashboard and no consoles are there"
+    assert ports == {22, 80, 5000, 8774, 8778, 9292, 9696}, "no consoles are there"
 
 
 def test_allow_from_takes_the_callers_place() -> None:

@@ -46,6 +46,11 @@ def auth_url(machine: Node) -> str:
     return f"http://{management_public(machine)}:5000/v3"
 
 
+def dashboard_url(machine: Node) -> str:
+    """Where Horizon answers users."""
+    return f"http://{management_public(machine)}/"
+
+
 def wait_for_ssh(cloud: Cloud, machine: Node) -> Login:
     """Wait until the machine lets us in. Raises Fault when it does not in time."""
     to = login(cloud, machine)

@@ -52,7 +52,7 @@ def look(cloud: Cloud) -> Status:
     seen = _see(cloud)
     under = cloud.spec.underlay
     nodes = (_node(seen.machine, cloud.spec.cloud),) if seen.machine else ()
-    answering = seen.machine and seen.inside
+    answering = seen.machine if seen.inside else None
     return Status(
         cloud=cloud.spec.cloud,
         state=_state(cloud, seen),
@@ -60,7 +60,8 @@ def look(cloud: Cloud) -> Status:
         nodes=nodes,
         openstack=OpenStackStatus(
             cloud.spec.openstack.release,
-            controller.auth_url(seen.machine) if seen.machine and answering else None,
+            controller.auth_url(answering) if answering else None,
+            controller.dashboard_url(answering) if answering else None,
         ),
         routers=_routers(seen.inside),
         servers=tuple(_server(server, seen) for server in cloud.spec.servers),

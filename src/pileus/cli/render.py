@@ -76,6 +76,7 @@ def _body(answer: Status) -> None:
     api = answer.openstack.auth_url or "-"
     print(f"underlay:   {below.kind} {below.region} {below.vpc_id or '-'} {below.endpoint or '-'}")
     print(f"openstack:  {answer.openstack.release} {api}")
+    print(f"dashboard:  {answer.openstack.dashboard_url or '-'}")
     nics = [
         (
             node.name,

@@ -51,6 +51,8 @@ class NodeStatus:
 class OpenStackStatus:
     release: str
     auth_url: str | None
+    dashboard_url: str | None
+    """Where users log in by a browser."""
 
 
 @dataclass(frozen=True)

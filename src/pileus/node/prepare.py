@@ -41,6 +41,8 @@ PACKAGES = (
     "nova-compute-kvm",
     "nova-conductor",
     "nova-scheduler",
+    # Its static files are collected and compressed as it is installed.
+    "openstack-dashboard",
     "openvswitch-switch",
     "placement-api",
     "python3-openstackclient",

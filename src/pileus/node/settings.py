@@ -85,7 +85,7 @@ def controller_files(
         ),
         NodeFile("/etc/systemd/network/05-pileus-provider.network", unmanaged),
         NodeFile("/etc/pileus/secrets.json", json.dumps(own, indent=1) + "\n", mode="600"),
-        NodeFile("/etc/pileus/node.json", json.dumps(node, indent=1) + "\n"),
+        NodeFile("/etc/pileus/node.json", json.dumps(node, indent=1) + "\n", readers=("horizon",)),
         NodeFile(UPLINK, json.dumps(_uplink(settings, probed), indent=1) + "\n"),
         NodeFile("/etc/pileus/node.env", f"MANAGEMENT_ADDRESS={address}\n"),
         NodeFile(

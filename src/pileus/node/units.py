@@ -11,4 +11,4 @@ NEUTRON = (
     "neutron-dhcp-agent",
     "neutron-metadata-agent",
 )
-CONTROLLER = ("keystone", "placement-api", "glance-api", *NOVA, *NEUTRON)
+CONTROLLER = ("keystone", "placement-api", "glance-api", *NOVA, *NEUTRON, "horizon")

@@ -13,6 +13,7 @@ from pileus.spec import Spec
 
 API_PORTS = {
     22: "SSH",
+    80: "Horizon",
     5000: "Keystone",
     8774: "Nova",
     8778: "Placement",

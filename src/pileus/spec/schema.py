@@ -166,7 +166,7 @@ class Underlay(_Section):
     )
     management: Network = Field(
         default=IPv4Network("172.16.10.0/24"),
-        description="Subnet of the first NIC: SSH, the OpenStack APIs, tunnels.",
+        description="Subnet of the first NIC: SSH, the OpenStack APIs, the dashboard, tunnels.",
     )
     management_address: Address = Field(
         default_factory=_node_address,
@@ -204,7 +204,8 @@ class Underlay(_Section):
     )
     allow_from: tuple[Network, ...] = Field(
         default=(),
-        description="Networks that may reach the machine's SSH and the OpenStack APIs. "
+        description="Networks that may reach the machine's SSH, the OpenStack APIs and the "
+        "dashboard. "
         "Default: only the address that you come from.",
     )
 

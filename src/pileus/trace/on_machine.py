@@ -30,6 +30,7 @@ CLOCK_SECONDS = 10.0
 """Well below the 300 s by which AWS lets a signed request be off. [AWS IAM user guide, SigV4]"""
 
 PORTS = {
+    80: "horizon",
     4369: "epmd",
     5000: "keystone",
     5672: "rabbitmq-server",
