@@ -132,12 +132,15 @@ def test_a_group_that_is_worn_or_named_stays(place: Place, net: Network) -> None
         place.ec2.delete_security_group(GroupId=worn)
 
 
-def test_the_default_group_stays(place: Place, net: Network) -> None:
+def test_the_default_group_lets_its_own_in_and_stays(place: Place, net: Network) -> None:
     asked = [
         {"Name": "vpc-id", "Values": [net.vpc]},
         {"Name": "group-name", "Values": ["default"]},
     ]
     (default,) = place.ec2.describe_security_groups(Filters=asked)["SecurityGroups"]
+    (rule,) = default["IpPermissions"]
+    assert rule["IpProtocol"] == "-1"
+    assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [default["GroupId"]]
     with refused("CannotDelete"):
         place.ec2.delete_security_group(GroupId=default["GroupId"])
 

@@ -303,7 +303,18 @@ class Networks(EC2Backend):  # type: ignore[misc]
         for parameter, text in (("GroupName", name), ("GroupDescription", description)):
             if not _GROUP_TEXT.fullmatch(text):
                 raise errors.group_text(parameter, text)
-        return super().create_security_group(name, description, vpc_id=vpc_id, **options)
+        group = super().create_security_group(name, description, vpc_id=vpc_id, **options)
+        if group.is_default:
+            # Who is in it reaches each other. [Amazon VPC user guide, "Default security groups"]
+            self.authorize_security_group_ingress(
+                group_name_or_id=group.id,
+                ip_protocol="-1",
+                from_port=None,
+                to_port=None,
+                ip_ranges=[],
+                source_groups=[{"GroupId": group.id}],
+            )
+        return group
 
     def describe_security_groups(
         self,
