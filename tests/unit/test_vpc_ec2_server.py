@@ -15,6 +15,7 @@ from vpc_ec2 import DEBIAN, Region, client, refused
 from werkzeug.test import Client, TestResponse
 
 from pileus.vpc import store
+from pileus.vpc.ec2.server import Ec2Server
 from pileus.vpc.ec2.settings import Ec2Settings
 from pileus.vpc.ec2.snapshot import snapshot
 from pileus.vpc.state import RegionState
@@ -223,6 +224,13 @@ def test_a_change_that_cannot_be_kept_is_none(caplog: pytest.LogCaptureFixture) 
     region.eni()
     assert len(region.state.enis) == 1
     assert snapshot(store.unpacked(region.kept)) == region.state
+
+
+def test_a_new_region_is_kept_before_anything_is_made_in_it() -> None:
+    kept: list[bytes] = []
+    server = Ec2Server(Ec2Settings(images=(DEBIAN,)), _quiet, keep=kept.append)
+    server.refresh()
+    assert snapshot(store.unpacked(kept[-1])) == server.state()
 
 
 def test_a_machine_that_is_not_known_reports_in_vain(region: Region) -> None:

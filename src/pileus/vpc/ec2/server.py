@@ -155,13 +155,13 @@ class Ec2Server:
             self._backend.settle(instance_id, state, reason)
 
     def refresh(self) -> None:
-        """Hand the state on once more: what follows from it has changed by itself.
+        """Keep the state and hand it on once more: what follows from it has changed by itself, or
+        the region is new, and is to come back even if nothing was ever made in it.
 
         May be called from any thread. Raises what `on_change` raises.
         """
-        with self._turn:
+        with self._change():
             self._published = None
-            self._publish()
 
     def register_image(self, image: CatalogueImage) -> str:
         """Offer one more image; returns its id."""
