@@ -93,7 +93,10 @@ def guest(text: str) -> Step:
     return lambda world: world.guest(["sh", "-c", text], timeout=30)
 
 
-QG, QR = (f"$(ip -br link | grep -o '^{kind}-[^ @]*')" for kind in ("qg", "qr"))
+QG, QR = (
+    f"$(ip -br -4 addr | sed -n 's|^\\({kind}-[^ @]*\\).* {at}/.*|\\1|p')"
+    for kind, at in (("qg", "172.16.20.101"), ("qr", "192.168.20.1"))
+)
 """Devices in the router's namespace: a gateway that is set anew has another one."""
 MACHINE = "machine-lets-in"
 ROUTER, PUBLISHED = "router-reaches-internet", "published-172.16.20.101:522"
@@ -477,7 +480,7 @@ FAULTS = (
     ),
     Fault(
         "the published server has moved to another address",
-        neutron("update_port", "server port", fixed_ips=[{"ip_address": "192.168.20.66"}]),
+        neutron("update_port", "server port", fixed_ips=[{"ip_address": "192.168.20.67"}]),
         both(
             neutron("update_port", "server port", fixed_ips=[{"ip_address": "192.168.20.5"}]),
             node(REACHES_SERVER),
@@ -560,7 +563,7 @@ FAULTS = (
         "a published port leads to an address that nobody has",
         unattended(
             "ip netns exec <namespace> sh -c 'nft list table ip pileus_publish "
-            "| sed s/192.168.20.5:22/192.168.20.6:22/ >/run/publish.nft; "
+            "| sed s/192.168.20.5:22/192.168.20.66:22/ >/run/publish.nft; "
             "nft delete table ip pileus_publish; nft -f /run/publish.nft'"
         ),
         attended(),

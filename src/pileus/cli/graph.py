@@ -24,7 +24,7 @@ Way = Annotated[
     typer.Option(
         "--trace",
         metavar="SOURCE DESTINATION",
-        help="Draw a packet's way too, and in red where it dies; ends as for `pileus trace`.",
+        help="Draw a packet's way too, and in red where it dies, as `pileus trace` tells it.",
     ),
 ]
 Svg = Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write SVG; - is stdout.")]
