@@ -382,17 +382,17 @@ EXPLANATIONS: dict[Code, Explanation] = {
     ),
     Code.UPLINK_ARP_NOT_ASKED: Explanation(
         _PIPELINE,
-        "An ARP answer from the cloud for an address behind which nobody has spoken yet.",
+        "An ARP answer from the cloud for an address behind which nobody has spoken of late.",
         "harmless: who asks again is known by then",
     ),
     Code.UPLINK_CLAIMED_TWICE: Explanation(
         _COUNTED,
         "A registered address was claimed by another MAC within a minute of the last one.",
-        "once for each address that moves is normal; more means two devices share the address",
+        "it counts claims, not frames: one for each address that moves is normal; more means two devices share the address",
     ),
     Code.UPLINK_RESOLVED: Explanation(
         _COUNTED,
-        "Traffic for a registered address behind which nobody has spoken yet; the inner side was "
+        "Traffic for a registered address behind which nobody has spoken of late; the inner side was "
         "asked who has it.",
         "normal after a start; when it keeps rising, no device has that address",
     ),
