@@ -388,12 +388,13 @@ EXPLANATIONS: dict[Code, Explanation] = {
     Code.UPLINK_CLAIMED_TWICE: Explanation(
         _COUNTED,
         "A registered address was claimed by another MAC within a minute of the last one.",
-        "it counts claims, not frames: one for each address that moves is normal; more means two devices share the address",
+        "it counts claims, not frames: one for each address that moves is normal; more means two "
+        "devices share the address",
     ),
     Code.UPLINK_RESOLVED: Explanation(
         _COUNTED,
-        "Traffic for a registered address behind which nobody has spoken of late; the inner side was "
-        "asked who has it.",
+        "Traffic for a registered address behind which nobody has spoken of late; the inner side "
+        "was asked who has it.",
         "normal after a start; when it keeps rising, no device has that address",
     ),
     Code.NODE_UNREACHABLE: Explanation(
