@@ -41,13 +41,11 @@ app = typer.Typer(
 image = typer.Typer(help="The baked machine image.", rich_markup_mode=None)
 floating_ip = typer.Typer(help="Registered addresses for servers.", rich_markup_mode=None)
 agent = typer.Typer(help="The agent that keeps the uplink on the machine.", rich_markup_mode=None)
-app.add_typer(check, name="check")
-app.command("trace")(trace)
-app.command("graph")(graph)
 app.add_typer(floating_ip, name="floating-ip")
 app.add_typer(agent, name="agent")
 app.add_typer(sim, name="sim")
 app.add_typer(image, name="image")
+app.add_typer(check, name="check")
 
 
 def run(argv: Sequence[str], session: Session) -> int:
@@ -76,7 +74,7 @@ def _options(
 def up(
     context: typer.Context, file: File = None, as_json: Json = False, verbose: Verbose = False
 ) -> None:
-    """Bring the cloud up, or to what the file says now; then check that it works."""
+    """Bring the cloud up, or to what the file says now. Then check that it works."""
     _up(context, file, as_json=as_json, verbose=verbose, start=False)
 
 
@@ -113,7 +111,7 @@ def plan(context: typer.Context, file: File = None, as_json: Json = False) -> No
 
 @app.command()
 def status(context: typer.Context, file: File = None, as_json: Json = False) -> None:
-    """Show what is there: machines, addresses, routers, servers, published ports."""
+    """Show machines, addresses, routers, servers and ports."""
     from pileus.api import status as api
     from pileus.cli import render
 
@@ -133,7 +131,7 @@ def publish(
     file: File = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make a server's port reachable on an Elastic IP of the provider NIC."""
+    """Make a server's port reachable on an Elastic IP."""
     from pileus.api import changes as api
 
     session: Session = context.obj
@@ -163,7 +161,10 @@ def unpublish(
 def floating_ip_add(
     context: typer.Context, server: ServerName, file: File = None, verbose: Verbose = False
 ) -> None:
-    """Register one address more, with an Elastic IP, and make it the server's floating IP."""
+    """Register one address more, with an Elastic IP, for a server.
+
+    It becomes the server's floating IP.
+    """
     from pileus.api import changes as api
 
     session: Session = context.obj
@@ -192,7 +193,7 @@ def floating_ip_remove(
 
 @agent.command("status")
 def agent_status(context: typer.Context, file: File = None, as_json: Json = False) -> None:
-    """Show the uplink's health, its registered and learned addresses, and what it dropped."""
+    """Show the uplink's health, its addresses, and what it dropped."""
     from pileus.api import agent as api
     from pileus.cli import render
 
@@ -243,7 +244,7 @@ def stop(context: typer.Context, file: File = None, verbose: Verbose = False) ->
 def start(
     context: typer.Context, file: File = None, as_json: Json = False, verbose: Verbose = False
 ) -> None:
-    """Start the machine after `stop`; then check that all of the cloud is there again."""
+    """Start the machine again. Then check that all of the cloud is there."""
     _up(context, file, as_json=as_json, verbose=verbose, start=True)
 
 
@@ -251,7 +252,7 @@ def start(
 def down(
     context: typer.Context, yes: Yes = False, file: File = None, verbose: Verbose = False
 ) -> None:
-    """Take everything back that was made for the cloud, disks and servers included."""
+    """Take back all that was made for the cloud. Disks and servers, too."""
     from pileus.api import down as api
 
     session: Session = context.obj
@@ -275,9 +276,13 @@ def image_build(context: typer.Context, file: File = None, verbose: Verbose = Fa
 
 @image.command("exists")
 def image_exists(context: typer.Context, file: File = None) -> None:
-    """Say whether the machine image is baked: exit code 0 if it is, else 1."""
+    """Say whether the machine image is baked. Exit code 1 if it is not."""
     from pileus.api import sim as api
 
     there = api.image_exists(*context.obj.load(file))
     print("yes" if there else "no")
     raise typer.Exit(0 if there else 1)
+
+
+app.command("trace")(trace)
+app.command("graph")(graph)

@@ -25,7 +25,9 @@ Cases = Annotated[
 def _check(
     context: typer.Context, file: File = None, as_json: Json = False, junit_xml: JunitXml = None
 ) -> None:
-    """Look at the cloud below and the machine, changing nothing: exit code 1 if one is not fit.
+    """Say whether the cloud below and the machine are fit.
+
+    Changes nothing. Exit code 1 if one is not.
 
     Before `up`, what is to carry the cloud is looked at: this host, or the account.
     """
@@ -52,7 +54,9 @@ def connectivity(
     as_json: Json = False,
     junit_xml: JunitXml = None,
 ) -> None:
-    """Try each way through a running cloud that must be open or closed: exit code 1 if one is not.
+    """Try each way through the cloud that must be open, or closed.
+
+    Exit code 1 if one is not.
 
     From the internet, the machine, its router and the servers that have the cloud's key.
     """

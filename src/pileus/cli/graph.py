@@ -42,9 +42,10 @@ def graph(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the cloud: internet, Elastic IPs, NICs, bridges, routers, networks and servers.
+    """Draw both clouds as a picture.
 
-    With `--trace`, a packet's way too, as `pileus trace` tells it.
+    Internet, Elastic IPs, NICs, bridges, routers, networks and servers. With `--trace`, a packet's
+    way too, as `pileus trace` tells it.
     """
     from pileus.api import graph as api
     from pileus.graph import svg as as_svg

@@ -60,7 +60,7 @@ def sim_up(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Start a region, without OpenStack; print what lets boto3 and the aws command use it.
+    """Start a region without OpenStack. Print how boto3 and the aws command use it.
 
     A region that runs goes on; one whose process has died comes back as it was.
     """
@@ -90,7 +90,7 @@ def sim_down(
 def sim_reset(
     context: typer.Context, name: Name = None, yes: Yes = False, file: File = None
 ) -> None:
-    """Empty a region: its API goes on at the same address and knows nothing any more."""
+    """Empty a region. Its API goes on at the same address and knows nothing any more."""
     from pileus.api import sim as api
 
     session: Session = context.obj
@@ -104,7 +104,7 @@ def sim_reset(
 def sim_status(
     context: typer.Context, name: Name = None, file: File = None, as_json: Json = False
 ) -> None:
-    """Show what is in a region, and its faults: VPCs, instances, NICs and their addresses."""
+    """Show a region's VPCs, instances, NICs, addresses and faults."""
     from pileus.api import sim as api
     from pileus.cli import render
 
@@ -161,7 +161,7 @@ def sim_exec(
     name: Name = None,
     file: File = None,
 ) -> None:
-    """Run a command on an instance of the region, or on a host of its internet."""
+    """Run a command on an instance, or on a host of the internet."""
     from pileus.api import sim as api
     from pileus.system.terminal import become
 
@@ -178,7 +178,7 @@ def sim_exec(
 def sim_wire(
     context: typer.Context, name: Name = None, file: File = None, as_json: Json = False
 ) -> None:
-    """Show what the wire let through and dropped, per NIC, and the last dropped frames."""
+    """Show what the wire passed and dropped per NIC. The last dropped frames, too."""
     from pileus.api import sim as api
     from pileus.cli import render
 
@@ -202,7 +202,7 @@ def sim_capture(
     name: Name = None,
     file: File = None,
 ) -> None:
-    """Write all frames from and to a NIC to stdout, as pcap, until it is interrupted."""
+    """Write a NIC's frames to stdout, as pcap. Until it is interrupted."""
     from pileus.api import sim as api
 
     if sys.stdout.isatty():
@@ -223,7 +223,7 @@ def sim_quota(
     name: Name = None,
     file: File = None,
 ) -> None:
-    """Raise a quota of the simulated account, by the call that asks AWS for it."""
+    """Raise a quota of the account. By the call that asks AWS for it."""
     from pileus.api import sim as api
 
     session: Session = context.obj
@@ -245,9 +245,9 @@ def sim_fault(
     name: Name = None,
     file: File = None,
 ) -> None:
-    """Let the region be late or fail from now on, as a real cloud may; 0 or off ends it.
+    """Let the region be late, or fail, from now on.
 
-    `pileus sim status` shows what is switched on.
+    As a real cloud may; 0 or off ends it. `pileus sim status` shows what is switched on.
     """
     from pileus.api import sim as api
 

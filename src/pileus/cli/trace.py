@@ -36,7 +36,7 @@ def trace(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Follow a packet there and back, hop by hop: exit code 1 if it dies.
+    """Follow a packet hop by hop, there and back. Exit code 1 if it dies.
 
     Predicted from the APIs of both clouds, and observed by marked packets that are sent.
     """
