@@ -23,7 +23,7 @@ down: install ## Take it back, without asking
 # Two at a time, as each keeps about one core busy, in an order that ends both lanes about together. The
 # tests on a whole cloud are in two halves, each with a cloud of its own; where the memory is not enough
 # for two, one half waits for the other.
-test: install ## Run everything: lint, types, contracts, and all tests
+test: install ## Run lint, types, contracts and all tests; of the gallery one or two faults for each hop
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going \
 	  test-changed lint test-kernel test-found test-api test-unit
 
@@ -45,7 +45,7 @@ test-fast: lint test-unit test-api test-kernel ## All tests but those that need 
 
 test-e2e: test-found test-changed ## The tests on a whole cloud, in two halves
 
-test-gallery: install ## All faults of the gallery, on a cloud brought up once
+test-gallery: install ## Break a cloud in all the ways of the gallery
 	$(BIN)/pytest tests/e2e/test_gallery.py --gallery
 
 test-kernel: install ## The tests in network namespaces
