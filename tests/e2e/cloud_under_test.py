@@ -193,6 +193,14 @@ class CloudUnderTest:
             )
         assert CANARY in self.controller("curl", "-sf", "-m", "5", CREDENTIALS).stdout
 
+    def try_metadata(self, public: IPv4Address, port: int) -> None:
+        """All ways to the metadata below, at once, from the server that SSH there lands in."""
+        attempts = "".join(f"({attempt}) & " for attempt in FOR_METADATA)
+        command = f"{attempts} wait; echo tried them all"
+        seen = self.ssh_from_internet(str(public), port, command)
+        assert seen.stdout.endswith("tried them all\n")
+        assert CANARY not in seen.stdout + seen.stderr
+
     def wire(self, device: str) -> Any:
         """What the wire tells of one of the machine's NICs."""
         (nic,) = [nic for nic in self.json("sim", "wire")["nics"] if nic["device"] == device]

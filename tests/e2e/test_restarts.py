@@ -99,8 +99,9 @@ def stop_and_start(cloud: CloudUnderTest, _: Town) -> None:
 
 NEUTRON = tuple(f"neutron-{one}-agent" for one in ("openvswitch", "l3", "dhcp", "metadata"))
 BREAKS: dict[str, Break] = {
-    **{f"{unit} restarts": restart(unit) for unit in (*NEUTRON, "nova-compute")},
-    "every agent of Neutron's restarts": restart(*NEUTRON),
+    "Neutron's agent of the switch restarts": restart(NEUTRON[0]),
+    "Neutron's agent of the routers restarts": restart(NEUTRON[1]),
+    "every agent of OpenStack's restarts": restart(*NEUTRON, "nova-compute"),
     "the uplink's agent restarts": restart("pileus-agent"),
     "the uplink's agent is killed": kill("pileus-agent"),
     "the pipeline is deleted": node("nft", "delete", "table", "netdev", "pileus_eth1"),

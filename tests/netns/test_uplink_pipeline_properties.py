@@ -45,7 +45,7 @@ MARK = IPv4Address("172.16.20.250")
 NOWHERE = Mac("02:00:00:00:00:fd")
 """No frame's source, so that nobody is taught that it is an inner one."""
 BATCHES, FRAMES = 20, 250
-SEQUENCES = 300
+SEQUENCES = 200
 
 
 @pytest.fixture(scope="module")
