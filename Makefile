@@ -20,12 +20,12 @@ up: install ## Bring the default cloud up
 down: install ## Take it back, without asking
 	@./pileus down --yes
 
-# Three at a time. The tests on a whole cloud are in two halves, each with a cloud of its own; where the
-# memory is not enough for two, one half waits for the other. All other tests wait about as much as they
-# work, and go beside them one after the other.
+# Two at a time, as each keeps about one core busy, in an order that ends both lanes about together. The
+# tests on a whole cloud are in two halves, each with a cloud of its own; where the memory is not enough
+# for two, one half waits for the other.
 test: install ## Run lint, types, contracts and all tests; of the gallery one or two faults for each hop
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going \
-	  test-changed test-found lint test-kernel test-api test-unit
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going \
+	  test-changed lint test-kernel test-found test-api test-unit
 
 ifneq ($(shell awk '/^MemAvailable/ && $$2 < 14e6' /proc/meminfo),)
 test-changed: | test-found
